@@ -54,13 +54,13 @@ def relu6(x: ArrayLike, out: Array | None = None) -> Array:
 
 
 def relu6_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:
-    """0 where x <= 0 or x >= 6, else grad.
+    """grad where 0 < x < 6, else 0.
 
     >>> relu6_backward(np.float32([5, 6, 7]), np.float32([-2, 3, 9]))
     array([0., 6., 0.], dtype=float32)
     """
     grad, x = same_shape(grad=grad, x=x)
-    return deliver(np.where((x <= 0) | (x >= 6), 0, grad), x.dtype, out)
+    return deliver(np.where((x > 0) & (x < 6), grad, 0), x.dtype, out)
 
 
 def leaky_relu(x: ArrayLike, negative_slope: float = 0.01, out: Array | None = None) -> Array:
@@ -288,7 +288,8 @@ def _is_exact_gelu(approximate: str) -> bool:
 
 def _gelu_argument(z: Array) -> Array:
     cubic: Array = z + z.dtype.type(0.044715) * z * z * z
-    return np.sqrt(2 / PI.astype(z.dtype)) * cubic
+    root: Array = np.sqrt(2 / PI.astype(z.dtype))
+    return root * cubic
 
 
 def _normal_cdf(z: Array) -> Array:
@@ -402,10 +403,10 @@ def hard_tanh(x: ArrayLike, out: Array | None = None) -> Array:
 
 
 def hard_tanh_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:
-    """0 where x <= -1 or x >= 1, else grad.
+    """grad where -1 < x < 1, else 0.
 
     >>> hard_tanh_backward(np.float32([6, 7]), np.float32([-4, 0.5]))
     array([0., 7.], dtype=float32)
     """
     grad, x = same_shape(grad=grad, x=x)
-    return deliver(np.where((x <= -1) | (x >= 1), 0, grad), x.dtype, out)
+    return deliver(np.where((x > -1) & (x < 1), grad, 0), x.dtype, out)

@@ -7,8 +7,6 @@ the result's shape and type, receives the result and is returned. `torch.nn.func
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from odyssey.errors import DTypeError, ShapeError, describe, explain
@@ -59,9 +57,9 @@ def cross_entropy_backward(
     return deliver(np.divide(each * slope, _divisor(logits, reduction)), logits.dtype, out)
 
 
-def _column_of_labels(logits: Array, labels: Any) -> Array:
+def _column_of_labels(logits: Array, given: ArrayLike) -> Array:
     """The labels as an (N, 1) array, checked."""
-    labels = np.asarray(labels)
+    labels: Array = np.asarray(given)
     if labels.dtype not in (np.int64, np.int32):
         raise DTypeError(explain("labels must be int64 or int32", describe(labels=labels)))
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
