@@ -55,6 +55,8 @@ MODULES = {
     "dispatch": [name for name, _ in reversed(LIBRARIES)],
     "array": [],
     "elementwise": [],
+    "activations": [],
+    "optim": [],
 }
 
 EXTENSIONS = [

@@ -1,2 +1,5 @@
 /* Every family's text, for the element type that real.h has bound. Included once per type by table.h. */
+#include "map.h"
 #include "elementwise.h"
+#include "activations.h"
+#include "optim.h"
