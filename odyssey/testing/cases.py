@@ -19,6 +19,7 @@ Tolerances count from the definition rounded to the result's type. Where a bound
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -329,7 +330,13 @@ ACTIVATIONS = [
         regimes=TERMS,
     ),
     activation("elu", TWO_ULP, COMPOSED, Grad(avoid=(0,)), options=ALPHAS),
-    backward("elu_backward", THREE_ULP, COMPOSED, options=ALPHAS, peers=aten("elu_backward", 1, 1, 1, False)),
+    backward(
+        "elu_backward",
+        THREE_ULP,
+        COMPOSED,
+        options=ALPHAS,
+        peers={"torch": torch_call(lambda torch, grad, x: torch.ops.aten.elu_backward(grad, 1, 1, 1, False, x))},
+    ),
     activation("selu", TWO_ULP, COMPOSED, Grad(avoid=(0,))),
     backward("selu_backward", THREE_ULP, COMPOSED),
     activation(
@@ -1068,6 +1075,28 @@ def optimizer(op: str, inputs: Callable[..., Call], tolerance: tuple[Tolerance, 
     )
 
 
+def fused_adam(name: str, weight_decay: float, torch: Any, *args: Any) -> Any:
+    """PyTorch's fused step, on lists of one."""
+    *arrays, step = args
+    param, grad, exp_avg, exp_avg_sq = ([array] for array in arrays)
+    options = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": weight_decay}
+    steps = [torch.tensor(float(step))]
+    getattr(torch, name)(
+        param,
+        grad,
+        exp_avg,
+        exp_avg_sq,
+        [],
+        steps,
+        amsgrad=False,
+        maximize=False,
+        grad_scale=None,
+        found_inf=None,
+        **options,
+    )
+    return param[0]
+
+
 def adam_tolerance() -> tuple[Tolerance, ...]:
     """For param, exp_avg and exp_avg_sq."""
     return (
@@ -1092,8 +1121,22 @@ OPTIMIZERS = [
         ),
         peers={"numpy": numpy_call(lambda param, grad, buffer: np.subtract(param, 0.01 * grad, out=param))},
     ),
-    optimizer("adam_step", adam, adam_tolerance(), mutates=(0, 2, 3), options=({}, {"weight_decay": 0.1, "lr": 0.02})),
-    optimizer("adamw_step", adam, adam_tolerance(), mutates=(0, 2, 3), options=({}, {"weight_decay": 0.1, "lr": 0.02})),
+    optimizer(
+        "adam_step",
+        adam,
+        adam_tolerance(),
+        mutates=(0, 2, 3),
+        options=({}, {"weight_decay": 0.1, "lr": 0.02}),
+        peers={"torch": torch_call(partial(fused_adam, "_fused_adam_", 0.0))},
+    ),
+    optimizer(
+        "adamw_step",
+        adam,
+        adam_tolerance(),
+        mutates=(0, 2, 3),
+        options=({}, {"weight_decay": 0.1, "lr": 0.02}),
+        peers={"torch": torch_call(partial(fused_adam, "_fused_adamw_", 0.01))},
+    ),
 ]
 
 CASES: dict[str, Case] = {
