@@ -1,0 +1,97 @@
+/* The kernel table: one slot per kernel, written once per element type, compiled once per instruction set.
+ *
+ * A kernel is a pure function over raw memory: no Python, no threads, no allocation, no global state. It takes one
+ * struct that says where its operands lie. Five call shapes carry every family:
+ *
+ *   ody_map      element by element      exp, add, relu_backward, adam_step ...
+ *   ody_rows     row by row              softmax, sum over the last axis, cross_entropy ...
+ *   ody_columns  down the columns        sum over an axis that is not the last
+ *   ody_gemm     matrix product          matmul, linear
+ *   ody_conv     convolution, ody_pool   pooling
+ *
+ * Promises that hold for every slot (each slot's own contract stands above it):
+ *   - the same bits on every instruction set: the vector is 16 float32 (8 float64) lanes wherever it runs, reductions
+ *     fold a fixed number of accumulators in a fixed tree, fma is used exactly where the kernel's text says so;
+ *   - operands need only the alignment of their element type; nothing past the last element is read or written;
+ *   - an output may be the very same memory as an input of equal layout (in place) where "in place" is written, and
+ *     may never overlap one in any other way;
+ *   - subnormals are honoured, NaN and infinity follow IEEE 754 and NumPy.
+ *
+ * `ulp` in the contracts is the largest error found, in units in the last place of the exact result.
+ */
+#ifndef ODYSSEY_KERNELS_H
+#define ODYSSEY_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    ODY_STREAM = 1u, /* outputs exceed the caches: use non-temporal stores */
+};
+
+enum ody_activation {
+    ODY_IDENTITY,
+    ODY_RELU,
+    ODY_TANH,
+    ODY_SIGMOID,
+    ODY_GELU,
+    ODY_SILU,
+};
+
+/* out[k][j] = f(in[0][j*step[0]], in[1][j*step[1]], ...; param)   for j in [0, n)
+ * step is 1, or 0 in kernels of two inputs for an operand that is one value for all j (never for both). */
+typedef struct ody_map {
+    const void *in[4];
+    void *out[3];
+    ptrdiff_t step[4];
+    size_t n;
+    double param[8];
+    unsigned flags;
+} ody_map;
+typedef void (*ody_map_fn)(const ody_map *);
+
+/* For each of `rows` rows: `n` contiguous elements at in[i] + row*in_step[i] (bytes), results at out[k] +
+ * row*out_step[k]. A result is again n elements, or one value, as the slot's contract says. */
+typedef struct ody_rows {
+    const void *in[4];
+    void *out[3];
+    ptrdiff_t in_step[4];
+    ptrdiff_t out_step[3];
+    size_t rows, n;
+    double param[4];
+    unsigned flags;
+} ody_rows;
+typedef void (*ody_rows_fn)(const ody_rows *);
+
+/* in is (m, n), rows in_step bytes apart, a row contiguous; out is (n): a reduction over m for each column. */
+typedef struct ody_columns {
+    const void *in[2];
+    void *out;
+    ptrdiff_t in_step;
+    size_t m, n;
+    double param[2];
+} ody_columns;
+typedef void (*ody_columns_fn)(const ody_columns *);
+
+/* A slot pair: the same text compiled for float and for double. */
+#define ODY_PAIR(type, name) type name##_f32, name##_f64
+
+typedef struct ody_kernels {
+    const char *name; /* "scalar", "avx2", "avx512", "neon" */
+
+    /* ---- elementwise: elementwise.h. In place allowed on every input. ------------------------------------------ */
+
+    /* out = in0 + in1, exact. */
+    ODY_PAIR(ody_map_fn, add);
+    /* out = e^in0, 1 ulp. exp(-inf) = 0, overflow gives inf, results below the normal range are subnormal. */
+    ODY_PAIR(ody_map_fn, exp);
+} ody_kernels;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,6 @@
+"""odyssey: SIMD kernels over your own NumPy arrays, and the neural networks on top of them."""
+
+from odyssey import isa, threads
+from odyssey._kernels.elementwise import add, exp
+
+__all__ = ["add", "exp", "isa", "threads"]

@@ -1,0 +1,2 @@
+/* Every family's text, for the element type that real.h has bound. Included once per type by table.h. */
+#include "elementwise.h"

@@ -1,0 +1,19 @@
+/* The table of one instruction set: compiles every family for both element types and lists the kernels, a row each.
+ * Included by isa_*.c, which name the set. A row may name another kernel than its slot where one text cannot serve. */
+#include <odyssey/kernels.h>
+
+#define ODY_REAL 32
+#include "real.h"
+#include "families.h"
+#define ODY_REAL 64
+#include "real.h"
+#include "families.h"
+
+#define ROW(name) .name##_f32 = name##_f32, .name##_f64 = name##_f64
+
+const ody_kernels ODY_TABLE = {
+    .name = ODY_NAME,
+    /* elementwise */
+    ROW(add),
+    ROW(exp),
+};

@@ -1,0 +1,82 @@
+/*
+ * vec.h: one vector of 512 bits, the same on every machine.
+ *
+ * Every kernel is written once over f32x16 (16 floats) and f64x8 (8 doubles). What carries them differs: one register on
+ * AVX-512, two on AVX2, four on NEON, a plain array in the scalar build. What they compute does not: each function below
+ * returns the same bits on every instruction set, so a kernel whose order of operations is fixed does too.
+ *
+ * Define one of ODY_ISA_AVX512, ODY_ISA_AVX2, ODY_ISA_NEON before inclusion; with none of them the scalar build is chosen.
+ * Compile with -ffp-contract=off: a multiply and an add are fused only where the text says fma.
+ *
+ * P below stands for f32x16 or f64x8, I for i32x16 or i64x8, M for m32x16 or m64x8.
+ *
+ *   memory     P_load(p)  P_store(p, v)            any alignment
+ *              P_stream(p, v)                      non-temporal, p 64-byte aligned; ody_fence() before others may read
+ *              P_load_n(p, n, fill)                lanes >= n hold fill; never reads past p + n        0 <= n <= lanes
+ *              P_store_n(p, v, n)                  writes lanes < n only
+ *   constants  P_splat(x)  P_zero()
+ *   arithmetic P_add P_sub P_mul P_div P_sqrt      correctly rounded, to nearest even
+ *              P_fma(a, b, c) = a*b + c            P_fnma(a, b, c) = c - a*b        rounded once
+ *              P_abs P_neg P_copysign(mag, sign)   act on the sign bit, of NaN and zero too
+ *              P_min(a, b) = a < b ? a : b         b when either is NaN, b when both are zero
+ *              P_max(a, b) = a > b ? a : b         (likewise)
+ *              P_round_even P_floor P_ceil P_trunc
+ *   compare    P_lt P_le P_gt P_ge P_eq            -> M, false when either is NaN
+ *              P_ne                                -> M, true when either is NaN
+ *              P_is_nan(v)  P_select(m, if_true, if_false)
+ *   masks      M_and M_or M_not M_andnot(a, b) = a & ~b   M_any M_all   M_bits -> uint32_t, bit i is lane i
+ *              M_first(n)                          lanes < n                                           0 <= n <= lanes
+ *   integers   f32x16_to_i32(v)                    to nearest even; |v| < 2^31, anything else is unspecified
+ *              f32x16_to_i32_trunc(v)              towards zero, likewise
+ *              f64x8_to_i64(v)                     to nearest even; |v| < 2^51, anything else is unspecified
+ *              f32x16_from_i32(i)  f64x8_from_i64(i)       the latter for |i| < 2^51
+ *              P_bits(v) -> I      P_from_bits(i) -> P     the same 512 bits
+ *              I_splat I_load I_store I_iota I_add I_sub I_and I_or I_xor I_andnot(a, b) = a & ~b
+ *              I_shl(v, n)  I_shr(v, n)  i32x16_sra(v, n)  n a constant below the lane's width; shr shifts zeros in
+ *              I_eq I_gt -> M      I_select(m, if_true, if_false)
+ *   widths     f32x16_to_f64(v, &lo, &hi)          lanes 0-7 and 8-15
+ *              f32x16_from_f64(lo, hi)             rounded to nearest even
+ *   folds      P_reduce_add P_reduce_min P_reduce_max      lane i with lane i + 8, then + 4, + 2, + 1 (f64: from + 4)
+ *   P_transpose(r)                                 r[lanes] in place, in registers
+ *
+ * Which NaN comes out of an invalid operation (sign, payload) is the processor's affair and is not promised.
+ */
+#ifndef ODY_VEC_H
+#define ODY_VEC_H
+
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define ODY_INLINE static inline __attribute__((always_inline))
+
+#if defined(ODY_ISA_AVX512)
+#include "vec_avx512.h"
+#elif defined(ODY_ISA_AVX2)
+#include "vec_avx2.h"
+#elif defined(ODY_ISA_NEON)
+#include "vec_neon.h"
+#else
+#include "vec_scalar.h"
+#endif
+
+/* What follows is said once, in the words above. */
+
+ODY_INLINE f32x16 f32x16_zero(void) { return f32x16_splat(0.0f); }
+ODY_INLINE f64x8 f64x8_zero(void) { return f64x8_splat(0.0); }
+
+ODY_INLINE m32x16 f32x16_is_nan(f32x16 v) { return f32x16_ne(v, v); }
+ODY_INLINE m64x8 f64x8_is_nan(f64x8 v) { return f64x8_ne(v, v); }
+
+ODY_INLINE i32x16 i32x16_iota(void) {
+    static const int32_t lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return i32x16_load(lane);
+}
+ODY_INLINE i64x8 i64x8_iota(void) {
+    static const int64_t lane[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+    return i64x8_load(lane);
+}
+
+#endif

@@ -1,0 +1,148 @@
+/*
+ * vec_scalar.h: the vector as an array. Runs anywhere, defines what the others must return, and is what a reader
+ * should consult first. The loops are simple enough for the compiler to vectorise with whatever the baseline has.
+ */
+#define ODY_ISA_NAME "scalar"
+
+typedef struct { float lane[16]; } f32x16;
+typedef struct { double lane[8]; } f64x8;
+typedef struct { int32_t lane[16]; } i32x16;
+typedef struct { int64_t lane[8]; } i64x8;
+typedef struct { int32_t lane[16]; } m32x16; /* 0 or -1 */
+typedef struct { int64_t lane[8]; } m64x8;
+
+ODY_INLINE void ody_fence(void) {}
+
+/* Each macro stamps functions for one vector type V of N lanes of T; `expr` speaks of lane i. */
+#define EACH(V, N, expr) V r; for (int i = 0; i < N; i++) r.lane[i] = (expr); return r;
+#define UNARY(R, name, V, N, expr) ODY_INLINE R name(V a) { EACH(R, N, expr) }
+#define BINARY(R, name, V, N, expr) ODY_INLINE R name(V a, V b) { EACH(R, N, expr) }
+#define TERNARY(R, name, V, N, expr) ODY_INLINE R name(V a, V b, V c) { EACH(R, N, expr) }
+#define A a.lane[i]
+#define B b.lane[i]
+#define C c.lane[i]
+
+#define MEMORY(V, T, N)                                                                                    \
+    ODY_INLINE V V##_load(const T *p) { V r; memcpy(&r, p, sizeof r); return r; }                          \
+    ODY_INLINE void V##_store(T *p, V v) { memcpy(p, &v, sizeof v); }                                      \
+    ODY_INLINE V V##_splat(T x) { EACH(V, N, x) }
+
+#define MASK(M, N)                                                                                         \
+    BINARY(M, M##_and, M, N, A & B)                                                                        \
+    BINARY(M, M##_or, M, N, A | B)                                                                         \
+    BINARY(M, M##_andnot, M, N, A & ~B)                                                                    \
+    UNARY(M, M##_not, M, N, ~A)                                                                            \
+    ODY_INLINE M M##_first(size_t n) { EACH(M, N, -((size_t)i < n)) }                                      \
+    ODY_INLINE uint32_t M##_bits(M a) {                                                                    \
+        uint32_t bits = 0;                                                                                 \
+        for (int i = 0; i < N; i++) bits |= (uint32_t)(A & 1) << i;                                        \
+        return bits;                                                                                       \
+    }                                                                                                      \
+    ODY_INLINE int M##_any(M a) { return M##_bits(a) != 0; }                                               \
+    ODY_INLINE int M##_all(M a) { return M##_bits(a) == (1u << N) - 1; }
+
+#define INTEGER(I, T, U, M, N)                                                                             \
+    MEMORY(I, T, N)                                                                                        \
+    BINARY(I, I##_add, I, N, (T)((U)A + (U)B))                                                             \
+    BINARY(I, I##_sub, I, N, (T)((U)A - (U)B))                                                             \
+    BINARY(I, I##_and, I, N, A & B)                                                                        \
+    BINARY(I, I##_or, I, N, A | B)                                                                         \
+    BINARY(I, I##_xor, I, N, A ^ B)                                                                        \
+    BINARY(I, I##_andnot, I, N, A & ~B)                                                                    \
+    ODY_INLINE I I##_shl(I a, int n) { EACH(I, N, (T)((U)A << n)) }                                        \
+    ODY_INLINE I I##_shr(I a, int n) { EACH(I, N, (T)((U)A >> n)) }                                        \
+    BINARY(M, I##_eq, I, N, -(A == B))                                                                     \
+    BINARY(M, I##_gt, I, N, -(A > B))                                                                      \
+    ODY_INLINE I I##_select(M m, I a, I b) { EACH(I, N, (A & m.lane[i]) | (B & ~m.lane[i])) }
+
+#define FLOATING(V, T, I, M, N, f)                                                                         \
+    MEMORY(V, T, N)                                                                                        \
+    ODY_INLINE void V##_stream(T *p, V v) { V##_store(p, v); }                                             \
+    ODY_INLINE V V##_load_n(const T *p, size_t n, T fill) { EACH(V, N, (size_t)i < n ? p[i] : fill) }      \
+    ODY_INLINE void V##_store_n(T *p, V v, size_t n) { for (size_t i = 0; i < n; i++) p[i] = v.lane[i]; }  \
+    ODY_INLINE I V##_bits(V v) { I r; memcpy(&r, &v, sizeof r); return r; }                                \
+    ODY_INLINE V V##_from_bits(I v) { V r; memcpy(&r, &v, sizeof r); return r; }                           \
+    BINARY(V, V##_add, V, N, A + B)                                                                        \
+    BINARY(V, V##_sub, V, N, A - B)                                                                        \
+    BINARY(V, V##_mul, V, N, A * B)                                                                        \
+    BINARY(V, V##_div, V, N, A / B)                                                                        \
+    BINARY(V, V##_min, V, N, A < B ? A : B)                                                                \
+    BINARY(V, V##_max, V, N, A > B ? A : B)                                                                \
+    BINARY(V, V##_copysign, V, N, copysign##f(A, B))                                                       \
+    TERNARY(V, V##_fma, V, N, fma##f(A, B, C))                                                             \
+    TERNARY(V, V##_fnma, V, N, fma##f(-A, B, C))                                                           \
+    UNARY(V, V##_sqrt, V, N, sqrt##f(A))                                                                   \
+    UNARY(V, V##_abs, V, N, fabs##f(A))                                                                    \
+    UNARY(V, V##_neg, V, N, -A)                                                                            \
+    UNARY(V, V##_round_even, V, N, rint##f(A))                                                             \
+    UNARY(V, V##_floor, V, N, floor##f(A))                                                                 \
+    UNARY(V, V##_ceil, V, N, ceil##f(A))                                                                   \
+    UNARY(V, V##_trunc, V, N, trunc##f(A))                                                                 \
+    BINARY(M, V##_lt, V, N, -(A < B))                                                                      \
+    BINARY(M, V##_le, V, N, -(A <= B))                                                                     \
+    BINARY(M, V##_gt, V, N, -(A > B))                                                                      \
+    BINARY(M, V##_ge, V, N, -(A >= B))                                                                     \
+    BINARY(M, V##_eq, V, N, -(A == B))                                                                     \
+    BINARY(M, V##_ne, V, N, -(A != B))                                                                     \
+    ODY_INLINE V V##_select(M m, V a, V b) { return V##_from_bits(I##_select(m, V##_bits(a), V##_bits(b))); } \
+    FOLD(V, T, N, add, a.lane[i] + a.lane[i + half])                                                       \
+    FOLD(V, T, N, min, a.lane[i] < a.lane[i + half] ? a.lane[i] : a.lane[i + half])                        \
+    FOLD(V, T, N, max, a.lane[i] > a.lane[i + half] ? a.lane[i] : a.lane[i + half])                        \
+    ODY_INLINE void V##_transpose(V *r) {                                                                  \
+        for (int i = 0; i < N; i++)                                                                        \
+            for (int j = 0; j < i; j++) {                                                                  \
+                T t = r[i].lane[j];                                                                        \
+                r[i].lane[j] = r[j].lane[i];                                                               \
+                r[j].lane[i] = t;                                                                          \
+            }                                                                                              \
+    }
+
+#define FOLD(V, T, N, name, expr)                                                                          \
+    ODY_INLINE T V##_reduce_##name(V a) {                                                                  \
+        for (int half = N / 2; half; half /= 2)                                                            \
+            for (int i = 0; i < half; i++) a.lane[i] = (expr);                                             \
+        return a.lane[0];                                                                                  \
+    }
+
+MASK(m32x16, 16)
+MASK(m64x8, 8)
+INTEGER(i32x16, int32_t, uint32_t, m32x16, 16)
+INTEGER(i64x8, int64_t, uint64_t, m64x8, 8)
+FLOATING(f32x16, float, i32x16, m32x16, 16, f)
+FLOATING(f64x8, double, i64x8, m64x8, 8, )
+
+ODY_INLINE i32x16 i32x16_sra(i32x16 a, int n) { EACH(i32x16, 16, A >> n) }
+
+UNARY(i32x16, f32x16_to_i32, f32x16, 16, (int32_t)lrintf(A))
+UNARY(i32x16, f32x16_to_i32_trunc, f32x16, 16, (int32_t)A)
+UNARY(f32x16, f32x16_from_i32, i32x16, 16, (float)A)
+UNARY(i64x8, f64x8_to_i64, f64x8, 8, (int64_t)llrint(A))
+UNARY(f64x8, f64x8_from_i64, i64x8, 8, (double)A)
+
+ODY_INLINE void f32x16_to_f64(f32x16 v, f64x8 *lo, f64x8 *hi) {
+    for (int i = 0; i < 8; i++) {
+        lo->lane[i] = v.lane[i];
+        hi->lane[i] = v.lane[i + 8];
+    }
+}
+ODY_INLINE f32x16 f32x16_from_f64(f64x8 lo, f64x8 hi) {
+    f32x16 r;
+    for (int i = 0; i < 8; i++) {
+        r.lane[i] = (float)lo.lane[i];
+        r.lane[i + 8] = (float)hi.lane[i];
+    }
+    return r;
+}
+
+#undef EACH
+#undef UNARY
+#undef BINARY
+#undef TERNARY
+#undef A
+#undef B
+#undef C
+#undef MEMORY
+#undef MASK
+#undef INTEGER
+#undef FLOATING
+#undef FOLD
