@@ -13,13 +13,38 @@ from odyssey._kernels.linear import linear, matmul
 from odyssey.config import get_include, show_config
 
 if TYPE_CHECKING:
-    from odyssey import config, errors, memory, reference, testing
+    from odyssey import config, data, errors, memory, models, nn, optim, reference, serialization, testing, training
+    from odyssey.serialization import load, save
+    from odyssey.tensor import Tensor, enable_grad, no_grad, use_reference
 
 # Loaded when first asked for: `import odyssey` brings the kernels alone.
-_LAZY_MODULES = ("config", "errors", "memory", "reference", "testing")
-_LAZY_NAMES: dict[str, str] = {}
+_LAZY_MODULES = (
+    "config", "data", "errors", "memory", "models", "nn", "optim", "reference", "serialization", "testing", "training",
+)  # fmt: skip
+_LAZY_NAMES = {
+    "Tensor": "odyssey.tensor",
+    "enable_grad": "odyssey.tensor",
+    "no_grad": "odyssey.tensor",
+    "use_reference": "odyssey.tensor",
+    "load": "odyssey.serialization",
+    "save": "odyssey.serialization",
+}
 
-__all__ = ["add", "exp", "get_include", "isa", "linear", "matmul", "show_config", "threads", *_LAZY_MODULES, *_LAZY_NAMES]
+__all__ = [  # noqa: RUF022 - the operations by family, then what stands around them
+    # elementwise
+    "add",
+    "exp",
+    # matrix products
+    "linear",
+    "matmul",
+    # around them
+    "get_include",
+    "isa",
+    "show_config",
+    "threads",
+    *_LAZY_MODULES,
+    *_LAZY_NAMES,
+]
 
 
 def __getattr__(name: str) -> Any:
