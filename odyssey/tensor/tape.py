@@ -33,6 +33,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
+from odyssey._kernels.array import Block
 from odyssey.tensor import ops
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -133,7 +134,7 @@ def run_backward(root: Node | Leaf, grad: Array) -> None:
                     continue
                 if type(outgoing) is not ndarray:
                     outgoing = np.asarray(outgoing)  # NumPy gives a scalar where an array has no axes left
-                fresh = outgoing is not incoming and outgoing.base is None
+                fresh = outgoing is not incoming and (outgoing.base is None or type(outgoing.base) is Block)
                 if edge.grad is None and type(edge) is Node:
                     heappush(pending, (-edge.number, edge))
                 edge.receive(outgoing, fresh)
