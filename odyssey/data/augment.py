@@ -10,6 +10,8 @@ from odyssey.data.dataset import Array, Batch
 
 __all__ = ["RandomAffine"]
 
+_PIXELS = 1 << 14
+
 
 class RandomAffine:
     """Turn, scale, slant and shift each image of a batch by its own random amounts.
@@ -39,7 +41,20 @@ class RandomAffine:
     def move(self, images: Array, generator: np.random.Generator) -> Array:
         """The images, each moved by amounts drawn from the generator."""
         n, channels, height, width = images.shape
-        from_y, from_x = self._sources(n, height, width, generator)
+        amounts = generator.uniform(-1.0, 1.0, (5, n, 1, 1)).astype(np.float32)
+        images = np.ascontiguousarray(images)
+        moved = np.empty_like(images)
+        # A few images at a time: in one piece the intermediate arrays would come as fresh pages from the system, and
+        # the page faults would cost more than the arithmetic.
+        few = max(1, _PIXELS // (channels * height * width))
+        for first in range(0, n, few):
+            part = slice(first, first + few)
+            self._move(images[part], moved[part], amounts[:, part])
+        return moved
+
+    def _move(self, images: Array, moved: Array, amounts: Array) -> None:
+        n, channels, height, width = images.shape
+        from_y, from_x = self._sources(amounts, height, width)
         # The four pixels around each source; the last row and column are reached as the lower right ones.
         top = np.floor(np.clip(from_y, 0, np.nextafter(np.float32(height - 1), np.float32(0)), out=from_y))
         left = np.floor(np.clip(from_x, 0, np.nextafter(np.float32(width - 1), np.float32(0)), out=from_x))
@@ -49,18 +64,16 @@ class RandomAffine:
         top += left
         index = top.astype(np.intp)
         index += np.arange(n).reshape(n, 1, 1) * (channels * height * width)
-        flat = np.ascontiguousarray(images).reshape(-1)
-        moved = np.empty_like(images, order="C")
+        flat = images.reshape(-1)
         for channel in range(channels):
             pixels = flat[channel * height * width :]
             upper = _between(pixels.take(index), pixels[1:].take(index), from_x)
             lower = _between(pixels[width:].take(index), pixels[width + 1 :].take(index), from_x)
             moved[:, channel] = _between(upper, lower, from_y)
-        return moved
 
-    def _sources(self, n: int, height: int, width: int, generator: np.random.Generator) -> tuple[Array, Array]:
+    def _sources(self, amounts: Array, height: int, width: int) -> tuple[Array, Array]:
         """Where in the old image each new pixel looks: y and x, (N, H, W) each."""
-        turn, grow, slant, down, right = generator.uniform(-1.0, 1.0, (5, n, 1, 1)).astype(np.float32)
+        turn, grow, slant, down, right = amounts
         half = turn * self._tan_half  # of the tangent of half the angle, sine and cosine are simple fractions
         factor = 1 / ((1 + half * half) * (1 + grow * np.float32(self.scale)))
         cos, sin = (1 - half * half) * factor, 2 * half * factor
