@@ -19,11 +19,18 @@ int ody_table_usable(const ody_kernels *table);
 
 typedef void (*ody_task_fn)(void *context, size_t task);
 
+/* Visible in the shared library, where threadpoolctl looks for them. */
+#if defined(__GNUC__)
+#define ODY_EXPORT __attribute__((visibility("default")))
+#else
+#define ODY_EXPORT
+#endif
+
 /* Runs f(context, 0 .. tasks-1), in any order, on the calling thread and the pool's; returns when all are done. A call
  * from inside a task, or one that finds the pool busy, runs every task on its own thread. */
 void ody_parallel(ody_task_fn f, void *context, size_t tasks);
-int ody_threads(void);          /* how many threads a call may use, the caller's included */
-void ody_set_threads(int n);    /* n >= 1 */
+ODY_EXPORT int ody_threads(void);          /* how many threads a call may use, the caller's included */
+ODY_EXPORT void ody_set_threads(int n);    /* n >= 1 */
 int ody_threads_default(void);  /* from ODYSSEY_NUM_THREADS, else affinity and cgroup quota */
 int ody_affinity(void);         /* processors this process may run on */
 double ody_cgroup_quota(void);  /* processors the cgroup grants; 0 when unlimited */

@@ -5,6 +5,9 @@
 from odyssey._kernels cimport runtime
 
 
+cdef extern from "ody_build.h":
+    const char *ODY_BUILD
+
 cdef const ody_kernels *K = NULL
 
 
@@ -79,6 +82,11 @@ def empty_slots():
                 holes.append((table[0].name.decode(), i))
         table += 1
     return holes
+
+
+def build():
+    """How this build was made, as JSON: compiler, flags, instruction sets, versions."""
+    return ODY_BUILD.decode()
 
 
 def get_threads():
