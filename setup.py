@@ -60,6 +60,7 @@ MODULES = {
     "array": [],
     "elementwise": [],
     "linear": [],
+    "probe": [],
 }
 
 GENERATED = Path("build/generated")

@@ -93,6 +93,16 @@ typedef struct ody_gemm {
 typedef void (*ody_gemm_fn)(const ody_gemm *);
 typedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *);
 
+/* `rounds` passes over arrays of n elements, 64-byte aligned, n a multiple of 128; returns the work done, in floating-point
+ * operations or bytes. ODY_STREAM as in ody_map. */
+typedef struct ody_probe {
+    const void *in[2];
+    void *out;
+    size_t n, rounds;
+    unsigned flags;
+} ody_probe;
+typedef double (*ody_probe_fn)(const ody_probe *);
+
 /* A slot pair: the same text compiled for float and for double. */
 #define ODY_PAIR(type, name) type name##_f32, name##_f64
 
@@ -113,6 +123,17 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_gemm_fn, gemm);
     /* Bytes of workspace that gemm needs for this product; depends on shapes and strides only. */
     ODY_PAIR(ody_gemm_workspace_fn, gemm_workspace);
+
+    /* ---- the machine's limits: probe.h ---------------------------------------------------------------------------- */
+
+    /* As many fused multiply-adds as the registers allow, n unused; writes one vector so that none can be left out. */
+    ODY_PAIR(ody_probe_fn, fma_probe);
+    /* Reads in0 and adds it up; writes one vector. */
+    ODY_PAIR(ody_probe_fn, read_probe);
+    /* Fills out; copies in0 to out; out = in0 + in1. No overlap. */
+    ODY_PAIR(ody_probe_fn, write_probe);
+    ODY_PAIR(ody_probe_fn, copy_probe);
+    ODY_PAIR(ody_probe_fn, add_probe);
 } ody_kernels;
 
 #ifdef __cplusplus

@@ -44,6 +44,16 @@ cdef extern from "odyssey/kernels.h" nogil:
     ctypedef void (*ody_gemm_fn)(const ody_gemm *) noexcept nogil
     ctypedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *) noexcept nogil
 
+    ctypedef struct ody_probe:
+        const void *in_ "in"[2]
+        void *out
+        size_t n, rounds
+        unsigned flags
+    ctypedef double (*ody_probe_fn)(const ody_probe *) noexcept nogil
+
+    enum:
+        ODY_STREAM
+
     ctypedef struct ody_kernels:
         const char *name
         # elementwise
@@ -52,3 +62,9 @@ cdef extern from "odyssey/kernels.h" nogil:
         # matrix product
         ody_gemm_fn gemm_f32, gemm_f64
         ody_gemm_workspace_fn gemm_workspace_f32, gemm_workspace_f64
+        # the machine's limits
+        ody_probe_fn fma_probe_f32, fma_probe_f64
+        ody_probe_fn read_probe_f32, read_probe_f64
+        ody_probe_fn write_probe_f32, write_probe_f64
+        ody_probe_fn copy_probe_f32, copy_probe_f64
+        ody_probe_fn add_probe_f32, add_probe_f64

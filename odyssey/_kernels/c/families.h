@@ -2,3 +2,4 @@
 #include "elementwise.h"
 #include "epilogue.h"
 #include "gemm.h"
+#include "probe.h"

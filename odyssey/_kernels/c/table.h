@@ -19,4 +19,10 @@ const ody_kernels ODY_TABLE = {
     /* matrix product */
     ROW(gemm),
     ROW(gemm_workspace),
+    /* probes */
+    ROW(fma_probe),
+    ROW(read_probe),
+    ROW(write_probe),
+    ROW(copy_probe),
+    ROW(add_probe),
 };
