@@ -77,6 +77,32 @@ typedef struct ody_columns {
 } ody_columns;
 typedef void (*ody_columns_fn)(const ody_columns *);
 
+/* c = activation(start + (alpha*a) b): a is (m, k), b is (k, n), c is (m, n). Strides in elements; c's columns are adjacent.
+ * start is the bias (n values, the same for every row) where there is one, else beta*c, which is not read when beta is 0.
+ * workspace: as many bytes as gemm_workspace asks for, 64-byte aligned. */
+typedef struct ody_gemm {
+    size_t m, n, k;
+    const void *a, *b;
+    void *c;
+    ptrdiff_t a_row, a_col, b_row, b_col, c_row;
+    const void *bias;
+    double alpha, beta;
+    int activation; /* enum ody_activation */
+    void *workspace;
+} ody_gemm;
+typedef void (*ody_gemm_fn)(const ody_gemm *);
+typedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *);
+
+/* `rounds` passes over arrays of n elements, 64-byte aligned, n a multiple of 128; returns the work done, in floating-point
+ * operations or bytes. ODY_STREAM as in ody_map. */
+typedef struct ody_probe {
+    const void *in[2];
+    void *out;
+    size_t n, rounds;
+    unsigned flags;
+} ody_probe;
+typedef double (*ody_probe_fn)(const ody_probe *);
+
 /* A slot pair: the same text compiled for float and for double. */
 #define ODY_PAIR(type, name) type name##_f32, name##_f64
 
@@ -198,6 +224,25 @@ typedef struct ody_kernels {
      *   in0     = fma(-param0, average / fma(sqrt(square), param3, param4), in0) */
     ODY_PAIR(ody_map_fn, adam_step);
     ODY_PAIR(ody_map_fn, adamw_step);
+
+    /* ---- matrix product: gemm.h. c overlaps no input. ------------------------------------------------------------ */
+
+    /* Every element of c is one chain acc = fma(alpha*a[i,l], b[l,j], acc), l ascending, from its start: the error is
+     * within gamma_(k+1) sum |alpha a b|. k = 0 gives the start. NaN and inf travel as IEEE says; 0 * inf is NaN. */
+    ODY_PAIR(ody_gemm_fn, gemm);
+    /* Bytes of workspace that gemm needs for this product; depends on shapes and strides only. */
+    ODY_PAIR(ody_gemm_workspace_fn, gemm_workspace);
+
+    /* ---- the machine's limits: probe.h ---------------------------------------------------------------------------- */
+
+    /* As many fused multiply-adds as the registers allow, n unused; writes one vector so that none can be left out. */
+    ODY_PAIR(ody_probe_fn, fma_probe);
+    /* Reads in0 and adds it up; writes one vector. */
+    ODY_PAIR(ody_probe_fn, read_probe);
+    /* Fills out; copies in0 to out; out = in0 + in1. No overlap. */
+    ODY_PAIR(ody_probe_fn, write_probe);
+    ODY_PAIR(ody_probe_fn, copy_probe);
+    ODY_PAIR(ody_probe_fn, add_probe);
 } ody_kernels;
 
 #ifdef __cplusplus

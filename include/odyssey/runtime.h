@@ -19,11 +19,18 @@ int ody_table_usable(const ody_kernels *table);
 
 typedef void (*ody_task_fn)(void *context, size_t task);
 
+/* Visible in the shared library, where threadpoolctl looks for them. */
+#if defined(__GNUC__)
+#define ODY_EXPORT __attribute__((visibility("default")))
+#else
+#define ODY_EXPORT
+#endif
+
 /* Runs f(context, 0 .. tasks-1), in any order, on the calling thread and the pool's; returns when all are done. A call
  * from inside a task, or one that finds the pool busy, runs every task on its own thread. */
 void ody_parallel(ody_task_fn f, void *context, size_t tasks);
-int ody_threads(void);          /* how many threads a call may use, the caller's included */
-void ody_set_threads(int n);    /* n >= 1 */
+ODY_EXPORT int ody_threads(void);          /* how many threads a call may use, the caller's included */
+ODY_EXPORT void ody_set_threads(int n);    /* n >= 1 */
 int ody_threads_default(void);  /* from ODYSSEY_NUM_THREADS, else affinity and cgroup quota */
 int ody_affinity(void);         /* processors this process may run on */
 double ody_cgroup_quota(void);  /* processors the cgroup grants; 0 when unlimited */
@@ -56,10 +63,20 @@ typedef struct ody_elementwise {
     int cost; /* what one element costs, in additions; decides from which size threads pay */
 } ody_elementwise;
 
-/* All return 0, or -1 when scratch memory ran out (nothing has been written then). */
+/* All return 0, or -1 when scratch memory ran out; the outputs are undefined then. */
 int ody_run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e); /* merges the axes of *e in place */
 int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int outputs, size_t itemsize, int cost);
 int ody_run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost);
+
+/* A stack of products: one struct for the first, and how far, in bytes, the operands of the next lie along each axis. */
+typedef struct ody_gemm_stack {
+    ody_gemm first;
+    size_t itemsize;
+    int ndim;
+    size_t shape[ODY_MAX_DIMS];
+    ptrdiff_t a[ODY_MAX_DIMS], b[ODY_MAX_DIMS], c[ODY_MAX_DIMS];
+} ody_gemm_stack;
+int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm_stack *stack);
 
 /* The one hook of the entries: called with the operation's name and the bytes it moves, before the work. NULL, the
  * default, costs one predictable branch. */

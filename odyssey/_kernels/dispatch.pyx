@@ -5,6 +5,9 @@
 from odyssey._kernels cimport runtime
 
 
+cdef extern from "ody_build.h":
+    const char *ODY_BUILD
+
 cdef const ody_kernels *K = NULL
 
 
@@ -31,6 +34,11 @@ cdef int run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int
 
 cdef int run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) noexcept nogil:
     return runtime.ody_run_rows(op, f, r, cost)
+
+
+cdef int run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
+                  const ody_gemm_stack *stack) noexcept nogil:
+    return runtime.ody_run_gemm(op, f, workspace, stack)
 
 
 def tables():
@@ -74,6 +82,11 @@ def empty_slots():
                 holes.append((table[0].name.decode(), i))
         table += 1
     return holes
+
+
+def build():
+    """How this build was made, as JSON: compiler, flags, instruction sets, versions."""
+    return ODY_BUILD.decode()
 
 
 def get_threads():

@@ -23,6 +23,37 @@ cdef extern from "odyssey/kernels.h" nogil:
         unsigned flags
     ctypedef void (*ody_rows_fn)(const ody_rows *) noexcept nogil
 
+    enum ody_activation:
+        ODY_IDENTITY
+        ODY_RELU
+        ODY_TANH
+        ODY_SIGMOID
+        ODY_GELU
+        ODY_SILU
+
+    ctypedef struct ody_gemm:
+        size_t m, n, k
+        const void *a
+        const void *b
+        void *c
+        ptrdiff_t a_row, a_col, b_row, b_col, c_row
+        const void *bias
+        double alpha, beta
+        int activation
+        void *workspace
+    ctypedef void (*ody_gemm_fn)(const ody_gemm *) noexcept nogil
+    ctypedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *) noexcept nogil
+
+    ctypedef struct ody_probe:
+        const void *in_ "in"[2]
+        void *out
+        size_t n, rounds
+        unsigned flags
+    ctypedef double (*ody_probe_fn)(const ody_probe *) noexcept nogil
+
+    enum:
+        ODY_STREAM
+
     ctypedef struct ody_kernels:
         const char *name
         # elementwise
@@ -86,3 +117,12 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_map_fn sgd_momentum_step_f32, sgd_momentum_step_f64
         ody_map_fn adam_step_f32, adam_step_f64
         ody_map_fn adamw_step_f32, adamw_step_f64
+        # matrix product
+        ody_gemm_fn gemm_f32, gemm_f64
+        ody_gemm_workspace_fn gemm_workspace_f32, gemm_workspace_f64
+        # the machine's limits
+        ody_probe_fn fma_probe_f32, fma_probe_f64
+        ody_probe_fn read_probe_f32, read_probe_f64
+        ody_probe_fn write_probe_f32, write_probe_f64
+        ody_probe_fn copy_probe_f32, copy_probe_f64
+        ody_probe_fn add_probe_f32, add_probe_f64

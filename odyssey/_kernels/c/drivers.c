@@ -5,6 +5,7 @@
  */
 #include <odyssey/runtime.h>
 
+#include "driver.h"
 #include "staging.h"
 
 #include <string.h>
@@ -16,14 +17,9 @@ enum {
     MAX_BLOCK = 32768,  /* elements: small enough to share out among threads */
     SHORT_ROW = 64,     /* elements below which copying rows together costs less than a kernel call for each */
     TILE = 64,          /* columns of a block whose rows lie closer together than its columns */
-    GRAIN = 32768,     /* additions' worth of work that pays for waking a thread */
+    GRAIN = 32768,      /* additions' worth of work that pays for waking a thread */
     LINE = 64,
 };
-
-static void announce(const char *op, size_t bytes) {
-    ody_hook_fn hook = ody_hook;
-    if (__builtin_expect(hook != NULL, 0)) hook(op, bytes);
-}
 
 /* Beyond this many bytes moved, results would only push useful data out of the last-level cache. */
 static size_t stream_threshold(void) {
@@ -62,7 +58,7 @@ static void map_task(void *context, size_t task) {
 
 int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int outputs, size_t itemsize, int cost) {
     size_t bytes = m->n * itemsize * (size_t)(inputs + outputs);
-    announce(op, bytes);
+    ody_announce(op, bytes);
     /* A small call goes straight through. */
     if (m->n * (size_t)cost < 2 * GRAIN) {
         f(m);
@@ -279,7 +275,7 @@ int ody_run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e) {
         for (int k = 0; k < e->outputs; k++) whole.out[k] = e->operand[e->inputs + k].data;
         return ody_run_map(op, f, &whole, e->inputs, e->outputs, e->itemsize, e->cost);
     }
-    announce(op, w.outer * w.rows * w.columns * e->itemsize * (size_t)w.operands);
+    ody_announce(op, w.outer * w.rows * w.columns * e->itemsize * (size_t)w.operands);
     size_t block_cost = w.block_rows * w.block_columns * (size_t)(e->cost + 4 * w.any_staged) + 32;
     size_t threads = (size_t)ody_threads();
     w.blocks_per_task = GRAIN / block_cost + 1;
@@ -309,7 +305,7 @@ static void rows_task(void *context, size_t task) {
 }
 
 int ody_run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) {
-    announce(op, r->rows * r->n);
+    ody_announce(op, r->rows * r->n);
     if (r->rows == 0) return 0;
     ody_rows whole = *r;
     size_t row_cost = r->n * (size_t)cost + 8;

@@ -3,3 +3,6 @@
 #include "elementwise.h"
 #include "activations.h"
 #include "optim.h"
+#include "epilogue.h"
+#include "gemm.h"
+#include "probe.h"

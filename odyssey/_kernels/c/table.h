@@ -29,4 +29,8 @@ const ody_kernels ODY_TABLE = {
     ROW(mish_backward), ROW(softplus), ROW(softplus_backward),
     /* optimizer steps */
     ROW(sgd_step), ROW(sgd_momentum_step), ROW(adam_step), ROW(adamw_step),
+    /* matrix product */
+    ROW(gemm), ROW(gemm_workspace),
+    /* probes */
+    ROW(fma_probe), ROW(read_probe), ROW(write_probe), ROW(copy_probe), ROW(add_probe),
 };
