@@ -1,5 +1,7 @@
 """Distances on the number line, and tolerances that fail where they must."""
 
+import doctest
+import importlib
 import math
 
 import numpy as np
@@ -189,3 +191,10 @@ def test_by_option_follows_the_call():
     one, near = np.float32(1), np.nextafter(np.float32(1), np.float32(2))
     assert tolerance.check(near, one, call()) is not None
     assert tolerance.check(near, one, call(approximate="tanh")) is None
+
+
+@pytest.mark.parametrize("module", ["tolerance", "gradcheck"])
+def test_the_examples_are_true(module):
+    result = doctest.testmod(importlib.import_module(f"odyssey.testing.{module}"))
+    assert result.attempted > 0
+    assert result.failed == 0
