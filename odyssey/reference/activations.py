@@ -5,7 +5,8 @@ result's shape and type (else `ShapeError`, `DTypeError`), receives the result a
 Options such as `alpha` are rounded to x's type first. A backward takes the incoming gradient and what the forward took
 (`sigmoid_backward` and `tanh_backward` take the forward's result), all of one shape (else `ShapeError`).
 
-NaN goes through. Where a formula multiplies x = -inf by 0 (silu, gelu, mish) the result is NaN, as in PyTorch.
+NaN goes through. At x = ±inf the results are the limits: silu(-inf) is -0, where the formula as PyTorch computes it gives
+-inf · 0 = NaN.
 """
 
 from __future__ import annotations
@@ -230,7 +231,7 @@ def silu(x: ArrayLike, out: Array | None = None) -> Array:
     """
     x = real("x", x)
     z = wide(x)
-    return deliver(z * _sigmoid(z), x.dtype, out)
+    return deliver(_limits(z, z * _sigmoid(z), -0.0, np.inf), x.dtype, out)
 
 
 def silu_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:
@@ -242,7 +243,13 @@ def silu_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Ar
     grad, x = same_shape(grad=grad, x=x)
     z = wide(x)
     # 1 - sigmoid(z) is sigmoid(-z), without the cancellation
-    return deliver(wide(grad) * _sigmoid(z) * (1 + z * _sigmoid(-z)), x.dtype, out)
+    slope = _limits(z, _sigmoid(z) * (1 + z * _sigmoid(-z)), -0.0, 1)
+    return deliver(wide(grad) * slope, x.dtype, out)
+
+
+def _limits(z: Array, y: Array, below: float, above: float) -> Array:
+    """y, but the limits where z is infinite: there the formulas multiply it by 0."""
+    return np.where(np.isinf(z), np.where(z < 0, below, above), y)
 
 
 def gelu(x: ArrayLike, approximate: str = "none", out: Array | None = None) -> Array:
@@ -259,8 +266,10 @@ def gelu(x: ArrayLike, approximate: str = "none", out: Array | None = None) -> A
     x = real("x", x)
     z = wide(x)
     if _is_exact_gelu(approximate):
-        return deliver(z * _normal_cdf(z), x.dtype, out)
-    return deliver(z * _sigmoid(2 * _gelu_argument(z)), x.dtype, out)  # (1 + tanh u) / 2 = sigmoid(2u)
+        y = z * _normal_cdf(z)
+    else:
+        y = z * _sigmoid(2 * _gelu_argument(z))  # (1 + tanh u) / 2 = sigmoid(2u)
+    return deliver(_limits(z, y, -0.0, np.inf), x.dtype, out)
 
 
 def gelu_backward(grad: ArrayLike, x: ArrayLike, approximate: str = "none", out: Array | None = None) -> Array:
@@ -273,11 +282,12 @@ def gelu_backward(grad: ArrayLike, x: ArrayLike, approximate: str = "none", out:
     z = wide(x)
     if _is_exact_gelu(approximate):
         density = np.exp(-z * z / 2) / np.sqrt(2 * PI.astype(z.dtype))
-        return deliver(wide(grad) * (_normal_cdf(z) + z * density), x.dtype, out)
-    u = _gelu_argument(z)
-    u_slope = np.sqrt(2 / PI.astype(z.dtype)) * (1 + 3 * z.dtype.type(0.044715) * z * z)
-    slope = _sigmoid(2 * u) * (1 + 2 * z * _sigmoid(-2 * u) * u_slope)
-    return deliver(wide(grad) * slope, x.dtype, out)
+        slope = _normal_cdf(z) + z * density
+    else:
+        u = _gelu_argument(z)
+        u_slope = np.sqrt(2 / PI.astype(z.dtype)) * (1 + 3 * z.dtype.type(0.044715) * z * z)
+        slope = _sigmoid(2 * u) * (1 + 2 * z * _sigmoid(-2 * u) * u_slope)
+    return deliver(wide(grad) * _limits(z, slope, -0.0, 1), x.dtype, out)
 
 
 def _is_exact_gelu(approximate: str) -> bool:
@@ -335,7 +345,7 @@ def mish(x: ArrayLike, out: Array | None = None) -> Array:
     """
     x = real("x", x)
     z = wide(x)
-    return deliver(z * np.tanh(np.logaddexp(0, z)), x.dtype, out)
+    return deliver(_limits(z, z * np.tanh(np.logaddexp(0, z)), -0.0, np.inf), x.dtype, out)
 
 
 def mish_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:
@@ -347,7 +357,8 @@ def mish_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Ar
     grad, x = same_shape(grad=grad, x=x)
     z = wide(x)
     t = np.tanh(np.logaddexp(0, z))
-    return deliver(wide(grad) * (t + z * _sigmoid(z) * (1 - t) * (1 + t)), x.dtype, out)
+    slope = t + z * _sigmoid(z) * (1 - t) * (1 + t)
+    return deliver(wide(grad) * _limits(z, slope, -0.0, 1), x.dtype, out)
 
 
 def hard_sigmoid(x: ArrayLike, out: Array | None = None) -> Array:
@@ -378,7 +389,7 @@ def hard_swish(x: ArrayLike, out: Array | None = None) -> Array:
     """
     x = real("x", x)
     z = wide(x)
-    return deliver(z * np.clip(z + 3, 0, 6) / 6, x.dtype, out)
+    return deliver(_limits(z, z * np.clip(z + 3, 0, 6) / 6, -0.0, np.inf), x.dtype, out)
 
 
 def hard_swish_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:

@@ -21,8 +21,8 @@ ODY_INLINE vec K(hard_gate)(vec x) {
 MAP1(hard_sigmoid, K(hard_gate)(a))
 MAP2(hard_sigmoid_backward, v_select(v_lt(v_abs(b), v_splat(3)), v_mul(a, v_splat(R(1.0) / R(6.0))), v_zero()))
 
-/* The gate first: x * 6 could overflow. */
-MAP1(hard_swish, v_mul(a, K(hard_gate)(a)))
+/* The gate first: x * 6 could overflow. Below -3 the gate is 0 and any factor does, but for -inf. */
+MAP1(hard_swish, v_mul(v_max(v_splat(-3), a), K(hard_gate)(a)))
 ODY_INLINE vec K(hard_swish_grad)(vec grad, vec x) {
     vec three = v_splat(3), sixth = v_splat(R(1.0) / R(6.0));
     vec middle = v_mul(grad, v_mul(v_fma(x, v_splat(2), three), sixth));

@@ -36,9 +36,9 @@ ODY_INLINE vec K(times_exp)(vec factor, vec x) {
 }
 
 /* grad * 2/sqrt(pi) e^(-x^2). Rounding x^2 would cost as many ulp as x^2 is large, so what rounding lost is put back:
- * e^(-square - lost) = e^-square (1 - lost). Past `last` nothing is left of any grad; x = inf would make `lost` NaN. */
+ * e^(-square - lost) = e^-square (1 - lost). Past `last` nothing is left of the root; x = inf would make `lost` NaN. */
 ODY_INLINE vec K(erf_grad)(vec grad, vec x) {
-    const vec last = v_splat(sizeof(real) == 4 ? R(14.0) : R(39.0));
+    const vec last = v_splat(sizeof(real) == 4 ? R(15.0) : R(39.0));
     vec size = v_min(last, v_abs(x));
     vec minus_square = v_neg(v_mul(size, size)), lost = v_fma(size, size, minus_square);
     mask deep = K(is_deep)(minus_square);
