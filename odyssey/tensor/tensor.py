@@ -96,6 +96,8 @@ class Tensor:
     @grad.setter
     def grad(self, value: Array | None) -> None:
         node = self.node
+        if node is None and value is None:
+            return
         if type(node) is not Leaf:
             raise RuntimeError(
                 "grad: expected a Tensor made with requires_grad=True, found "

@@ -21,10 +21,10 @@ def operand(value: Operand) -> tuple[Any, Edge]:
     """An argument's array (or number) and its edge on the tape. A number takes the other operand's dtype."""
     if isinstance(value, Tensor):
         return value.data, value.node
+    if isinstance(value, np.generic):  # float64 among them, which is also a float
+        return value.item(), None
     if isinstance(value, (int, float)):
         return value, None
-    if isinstance(value, np.generic):
-        return value.item(), None
     return np.asarray(value), None
 
 

@@ -97,8 +97,8 @@ def _power_backward(grad: Array, node: Node) -> Gradients:
     by_a = by_b = None
     if to_a is not None:
         if isinstance(b, np.ndarray):
-            slope = ops.multiply(ops.power(a, ops.subtract(b, 1.0)), b)
-            slope = np.where(b == 0, np.zeros((), y.dtype), slope)  # not 0 * inf at a == 0
+            below = np.where(b == 0, np.ones((), b.dtype), ops.subtract(b, 1.0))  # not 0 * (0 ** -1) at a = b = 0
+            slope = ops.multiply(ops.power(a, below), b)
             by_a = unbroadcast(ops.multiply(grad, slope), shape_of(a))
         elif b == 2:
             by_a = ops.multiply(grad, ops.scale(a, 2.0))
