@@ -1,5 +1,7 @@
 """Distances on the number line, and tolerances that fail where they must."""
 
+import doctest
+import importlib
 import math
 
 import numpy as np
@@ -175,6 +177,13 @@ def test_gamma_forgives_underflow_by_its_steps():
     assert bound.check(9 * tiny, np.float32(0)) is not None
 
 
+def test_gamma_forgives_more_where_a_large_factor_follows_an_underflow():
+    tiny = np.finfo(np.float32).smallest_subnormal
+    bound = Gamma(4, lambda grad: 0.0, underflow=lambda grad: grad)
+    assert bound.check(100 * tiny, np.float32(0), call(np.float32(1))) is not None
+    assert bound.check(100 * tiny, np.float32(0), call(np.float32(50))) is None
+
+
 def test_a_definition_summed_in_float64_is_given_twice_the_room_there():
     reference = np.array([1.0])
     off = reference + 8 * np.finfo(np.float64).eps
@@ -189,3 +198,10 @@ def test_by_option_follows_the_call():
     one, near = np.float32(1), np.nextafter(np.float32(1), np.float32(2))
     assert tolerance.check(near, one, call()) is not None
     assert tolerance.check(near, one, call(approximate="tanh")) is None
+
+
+@pytest.mark.parametrize("module", ["tolerance", "gradcheck"])
+def test_the_examples_are_true(module):
+    result = doctest.testmod(importlib.import_module(f"odyssey.testing.{module}"))
+    assert result.attempted > 0
+    assert result.failed == 0
