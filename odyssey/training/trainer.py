@@ -150,7 +150,7 @@ class Trainer:
         metrics: dict[str, Any] = {
             "epoch": self.epoch,
             "step": self.step,
-            "lr": self.optimizer.lr,
+            "lr": self.base_lr * self.schedule(self.step - 1),
             "train_loss": running.loss / running.seen,
             "train_accuracy": running.correct / running.seen,
         }
