@@ -60,6 +60,9 @@ MODULES = {
     "array": [],
     "elementwise": [],
     "linear": [],
+    "probe": [],
+    "activations": [],
+    "optim": [],
 }
 
 GENERATED = Path("build/generated")
