@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("click")
 pytest.importorskip("safetensors")
-from click.testing import CliRunner  # noqa: E402
-from idx_files import emnist, mnist, write  # noqa: E402
+from click.testing import CliRunner
+from idx_files import emnist, mnist, write
 
-import odyssey as od  # noqa: E402
-from odyssey.cli.main import COMMANDS, cli  # noqa: E402
+import odyssey as od
+from odyssey.cli.main import COMMANDS, cli
 
 RUN = {"checkpoint.safetensors", "config.json", "curve.svg", "metrics.jsonl", "model.safetensors"}
 
@@ -194,7 +194,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, data, limit):
     [
         ("checkpoint.safetensors", lambda b: b[:1000], ("expected a complete safetensors file",)),
         ("checkpoint.safetensors", lambda b: b"", ("expected a complete safetensors file",)),
-        ("checkpoint.safetensors", lambda b: b.replace(b"odyssey.checkpoint", b"odyssey.chickpoint"), ("expected a checkpoint",)),
+        ("checkpoint.safetensors", lambda b: b.replace(b"odyssey.check", b"odyssey.chick"), ("expected a checkpoint",)),
         ("config.json", lambda b: b[:50], ("expected the configuration of a run of lenet5",)),
         ("config.json", lambda b: b.replace(b"lenet5", b"resnet"), ("model resnet",)),
         ("config.json", lambda b: b.replace(b'"epochs"', b'"epoch"'), ("expected the settings of a run",)),
@@ -327,7 +327,9 @@ def test_help_lists_every_command():
     for name in COMMANDS:
         assert re.search(rf"^  {name} ", result.stdout, re.MULTILINE)
     options = odyssey("train", "lenet5", "--help").stdout
-    for name in "data epochs batch-size lr optimizer seed threads isa reference out resume".split():
+    for name in ("data", "epochs", "batch-size", "lr", "optimizer", "seed", "threads", "isa", "reference"):
+        assert f"--{name}" in options
+    for name in ("out", "resume"):
         assert f"--{name}" in options
 
 

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("click")
 pytest.importorskip("safetensors")
-from idx_files import mnist  # noqa: E402
+from idx_files import mnist
 
 COMMAND = [sys.executable, "-m", "odyssey"]
 

@@ -123,7 +123,8 @@ def test_dots_for_dashes_are_read_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("split", "classes"), [("balanced", 47), ("byclass", 62), ("bymerge", 47), ("digits", 10), ("letters", 26), ("mnist", 10)]
+    ("split", "classes"),
+    [("balanced", 47), ("byclass", 62), ("bymerge", 47), ("digits", 10), ("letters", 26), ("mnist", 10)],
 )
 def test_emnist_is_turned_right_and_counted_from_zero(tmp_path, split, classes):
     data = load_idx(emnist(tmp_path, split, classes))
@@ -167,7 +168,7 @@ def test_missing_things_are_named(tmp_path):
         load_idx(tmp_path / "empty")
     folder = mnist(tmp_path / "mnist")
     (folder / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(FileNotFoundError, match="expected t10k-labels-idx1-ubyte or t10k-labels-idx1-ubyte.gz"):
+    with pytest.raises(FileNotFoundError, match=r"expected t10k-labels-idx1-ubyte or t10k-labels-idx1-ubyte\.gz"):
         load_idx(folder)
 
 
@@ -177,12 +178,13 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path):
         write(folder / name, array)
         return folder
 
+    images, labels = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
     for name, array, message in (
-        ("train-images-idx3-ubyte", np.zeros((60, 32, 32), np.uint8), "expected uint8 images of 28x28, found uint8 60x32x32"),
-        ("train-images-idx3-ubyte", np.zeros((60, 784), np.uint8), "found uint8 60x784"),
-        ("train-labels-idx1-ubyte", np.zeros(59, np.uint8), "expected 60 labels, one for each image.*found 59"),
-        ("train-labels-idx1-ubyte", np.zeros((60, 1), np.uint8), "expected one uint8 label per image, found uint8 60x1"),
-        ("train-labels-idx1-ubyte", np.full(60, 62, np.uint8), "expected labels from 0 to 61, found 62"),
+        (images, np.zeros((60, 32, 32), np.uint8), "expected uint8 images of 28x28, found uint8 60x32x32"),
+        (images, np.zeros((60, 784), np.uint8), "found uint8 60x784"),
+        (labels, np.zeros(59, np.uint8), "expected 60 labels, one for each image.*found 59"),
+        (labels, np.zeros((60, 1), np.uint8), "expected one uint8 label per image, found uint8 60x1"),
+        (labels, np.full(60, 62, np.uint8), "expected labels from 0 to 61, found 62"),
     ):
         with pytest.raises(FormatError, match=message):
             load_idx(replaced(name, array))

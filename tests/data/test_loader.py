@@ -33,7 +33,7 @@ def test_shuffling_depends_on_seed_and_epoch_alone():
     assert [first, second] == [numbers(two), numbers(two)]
     assert first != numbers(other)
     for epoch in (first, second):
-        assert sorted(sum(epoch, [])) == list(range(10))
+        assert sorted(number for batch in epoch for number in batch) == list(range(10))
 
 
 @pytest.mark.parametrize("batches", [0, 1, 3, 4, 5, 8])

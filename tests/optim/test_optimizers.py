@@ -80,9 +80,10 @@ def test_steps_are_pytorchs(name, options, formula):
 def test_state_resumes_to_the_same_bits(name, options, formula):
     whole = run(name, options, steps=7, dtype=np.float32)
     w = od.Tensor(START.astype(np.float32), requires_grad=True)
+    state = None
     for steps in (3, 4):
         opt = getattr(od.optim, name)([w], **options)
-        if steps == 4:
+        if state is not None:
             opt.load_state_dict(state)
         for _ in range(steps):
             opt.zero_grad()

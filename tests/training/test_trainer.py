@@ -126,7 +126,7 @@ def test_a_line_that_does_not_fit_on_the_disk_is_taken_back(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(OSError, match="metrics.jsonl"):
+        with pytest.raises(OSError, match=r"metrics\.jsonl"):
             trainer.fit(50)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -172,7 +172,7 @@ def test_what_is_not_a_checkpoint_is_refused_by_name(tmp_path):
     for text in ("", "{", "[]", "{}", '{"version": 1}', '{"version": 9, "optimizer_steps": 1, "trainer": {}}',
                  '{"version": 1, "optimizer_steps": 1, "trainer": {}}',
                  '{"version": 1, "optimizer_steps": 1, "trainer": {"running": {"seconds": {}}}}'):  # fmt: skip
-        od.save(make().model.state_dict() and {f"model.{n}": a for n, a in make().model.state_dict().items()}, path, {key: text})
+        od.save({f"model.{name}": array for name, array in make().model.state_dict().items()}, path, {key: text})
         with pytest.raises(OdysseyError, match="expected"):
             load_checkpoint(make(), path)
     path.write_bytes(b"not at all")
