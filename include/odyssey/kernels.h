@@ -148,7 +148,8 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_map_fn, clip_backward);
 
     /* ---- activations: activations.h. In place allowed on every input. NaN in gives NaN out. Backwards: in0 is the
-     * incoming gradient, in1 the forward's input; a NaN in in1 gives NaN unless the comparison written decides. ---- */
+     * incoming gradient, in1 the forward's input; a NaN in in1 gives NaN unless the comparison written decides.
+     * Infinities give the limit: silu(-inf) = -0. ------------------------------------------------------------------ */
 
     /* 0 where in0 < 0, else in0: exact, relu(-0) = -0. Backward: 0 where in1 <= 0, else in0. */
     ODY_PAIR(ody_map_fn, relu);
@@ -162,7 +163,7 @@ typedef struct ody_kernels {
     /* min(max(in0 + 3, 0), 6) / 6, 2 ulp. Backward: in0 / 6 where |in1| < 3, else 0, 1 ulp. */
     ODY_PAIR(ody_map_fn, hard_sigmoid);
     ODY_PAIR(ody_map_fn, hard_sigmoid_backward);
-    /* in0 * hard_sigmoid(in0), 3 ulp; NaN at -inf. Backward: 0 where in1 <= -3, in0 where in1 >= 3, else
+    /* in0 * hard_sigmoid(in0), 3 ulp. Backward: 0 where in1 <= -3, in0 where in1 >= 3, else
      * in0 * (in1/3 + 1/2), 3 ulp. */
     ODY_PAIR(ody_map_fn, hard_swish);
     ODY_PAIR(ody_map_fn, hard_swish_backward);
@@ -187,16 +188,16 @@ typedef struct ody_kernels {
     /* tanh in0, 1 ulp. Backward: in0 * (1 - in1^2) with in1 the forward's result, 1 ulp. */
     ODY_PAIR(ody_map_fn, tanh);
     ODY_PAIR(ody_map_fn, tanh_backward);
-    /* in0 * sigmoid(in0), NaN at -inf. */
+    /* in0 * sigmoid(in0). */
     ODY_PAIR(ody_map_fn, silu);
     ODY_PAIR(ody_map_fn, silu_backward);
-    /* in0 * Phi(in0), Phi the normal distribution's function; NaN at -inf. */
+    /* in0 * Phi(in0), Phi the normal distribution's function. */
     ODY_PAIR(ody_map_fn, gelu);
     ODY_PAIR(ody_map_fn, gelu_backward);
-    /* in0/2 * (1 + tanh(sqrt(2/pi) (in0 + 0.044715 in0^3))); NaN at -inf. */
+    /* in0/2 * (1 + tanh(sqrt(2/pi) (in0 + 0.044715 in0^3))). */
     ODY_PAIR(ody_map_fn, gelu_tanh);
     ODY_PAIR(ody_map_fn, gelu_tanh_backward);
-    /* in0 * tanh(log(1 + e^in0)); NaN at -inf. */
+    /* in0 * tanh(log(1 + e^in0)). */
     ODY_PAIR(ody_map_fn, mish);
     ODY_PAIR(ody_map_fn, mish_backward);
     /* log(1 + e^(param0 in0)) / param0; in0 where param0 in0 > param1. Backward: in0 * sigmoid(param0 in1); in0 where

@@ -4,6 +4,7 @@ Shapes, dtypes and errors are the same for all. x, grad and y are float32 or flo
 backward's two arrays have one shape and dtype (else ShapeError, DTypeError). `out` is a writable array of the result's
 shape and dtype (else LayoutError, ShapeError, DTypeError), may be an operand itself and may not partly overlap one (else
 LayoutError); it is returned, or else a new array, or without axes a NumPy scalar. Options are rounded to x's dtype first.
+NaN goes through; at infinities the results are the limits, so silu(-inf) is -0.
 """
 from numpy cimport PyArray_DIMS, PyArray_NDIM, PyArray_SIZE, ndarray
 
@@ -125,7 +126,7 @@ def hard_sigmoid_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = Non
 
 
 def hard_swish(x: ArrayLike, out: Array | None = None) -> Array:
-    """x * min(max(x + 3, 0), 6) / 6, within 3 ulp; NaN at -inf. `torch.nn.functional.hardswish`; Howard et al. 2019.
+    """x * min(max(x + 3, 0), 6) / 6, within 3 ulp. `torch.nn.functional.hardswish`; Howard et al. 2019.
 
     >>> od.hard_swish(np.float32([-4, 1, 5]))
     array([-0.       ,  0.6666667,  5.       ], dtype=float32)
@@ -238,7 +239,7 @@ def tanh_backward(grad: ArrayLike, y: ArrayLike, out: Array | None = None) -> Ar
 
 
 def silu(x: ArrayLike, out: Array | None = None) -> Array:
-    """x * sigmoid(x), also called swish; NaN at -inf. `torch.nn.functional.silu`; Elfwing et al. 2018.
+    """x * sigmoid(x), also called swish. `torch.nn.functional.silu`; Elfwing et al. 2018.
 
     >>> od.silu(np.float32([-1, 1]))
     array([-0.26894143,  0.7310586 ], dtype=float32)
@@ -264,7 +265,7 @@ cdef bint is_exact(const char *op, object approximate) except -1:
 
 
 def gelu(x: ArrayLike, approximate: str = "none", out: Array | None = None) -> Array:
-    """x * Phi(x), Phi the normal distribution's function; NaN at -inf. `torch.nn.functional.gelu`.
+    """x * Phi(x), Phi the normal distribution's function. `torch.nn.functional.gelu`.
 
     With approximate="tanh": x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))). ValueError for another `approximate`.
     Hendrycks and Gimpel 2016.
@@ -312,7 +313,7 @@ def softplus_backward(
 
 
 def mish(x: ArrayLike, out: Array | None = None) -> Array:
-    """x * tanh(log(1 + e^x)); NaN at -inf. `torch.nn.functional.mish`; Misra 2019.
+    """x * tanh(log(1 + e^x)). `torch.nn.functional.mish`; Misra 2019.
 
     >>> od.mish(np.float32([-1, 1]))
     array([-0.30340147,  0.86509836], dtype=float32)

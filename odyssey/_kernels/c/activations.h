@@ -21,8 +21,8 @@ ODY_INLINE vec K(hard_gate)(vec x) {
 MAP1(hard_sigmoid, K(hard_gate)(a))
 MAP2(hard_sigmoid_backward, v_select(v_lt(v_abs(b), v_splat(3)), v_mul(a, v_splat(R(1.0) / R(6.0))), v_zero()))
 
-/* The gate first: x * 6 could overflow. */
-MAP1(hard_swish, v_mul(a, K(hard_gate)(a)))
+/* The gate first: x * 6 could overflow. Below -3 the gate is 0 and any factor does, but for -inf. */
+MAP1(hard_swish, v_mul(v_max(v_splat(-3), a), K(hard_gate)(a)))
 ODY_INLINE vec K(hard_swish_grad)(vec grad, vec x) {
     vec three = v_splat(3), sixth = v_splat(R(1.0) / R(6.0));
     vec middle = v_mul(grad, v_mul(v_fma(x, v_splat(2), three), sixth));
@@ -38,45 +38,51 @@ MAP2(prelu, v_select(v_gt(a, v_zero()), a, v_mul(b, a)))
 MAP3(prelu_backward, v_select(v_gt(b, v_zero()), a, v_mul(c, a)))
 MAP2(prelu_weight_terms, v_select(v_gt(b, v_zero()), v_zero(), v_mul(b, a)))
 
-MAP1_WITH(elu, const vec alpha = PARAM(0), v_select(v_gt(a, v_zero()), a, v_mul(alpha, v_expm1(a))))
-MAP2_WITH(elu_backward, const vec alpha = PARAM(0),
-          v_select(v_gt(b, v_zero()), a, v_mul(a, v_mul(alpha, v_exp(b)))))
+LONG1_WITH(elu, const vec alpha = PARAM(0), v_select(v_gt(a, v_zero()), a, v_mul(alpha, v_expm1(a))))
+LONG2_WITH(elu_backward, const vec alpha = PARAM(0),
+           v_select(v_gt(b, v_zero()), a, v_mul(K(times_exp)(a, b), alpha)))
 
 /* scale and scale * alpha of Klambauer et al. 2017. */
 #define SELU_SCALE R(1.0507009873554804934193349852946)
 #define SELU_SCALE_ALPHA R(1.7580993408473768599402175208123)
-MAP1(selu, v_select(v_gt(a, v_zero()), v_mul(v_splat(SELU_SCALE), a), v_mul(v_splat(SELU_SCALE_ALPHA), v_expm1(a))))
-MAP2(selu_backward, v_mul(a, v_select(v_gt(b, v_zero()), v_splat(SELU_SCALE),
-                                      v_mul(v_splat(SELU_SCALE_ALPHA), v_exp(b)))))
+LONG1(selu, v_select(v_gt(a, v_zero()), v_mul(v_splat(SELU_SCALE), a), v_mul(v_splat(SELU_SCALE_ALPHA), v_expm1(a))))
+LONG2(selu_backward, v_select(v_gt(b, v_zero()), v_mul(a, v_splat(SELU_SCALE)),
+                              v_mul(K(times_exp)(a, b), v_splat(SELU_SCALE_ALPHA))))
 
-MAP1(sigmoid, v_sigmoid(a))
+LONG1(sigmoid, v_sigmoid(a))
 MAP2(sigmoid_backward, v_mul(a, v_fnma(b, b, b)))
-MAP1(tanh, v_tanh(a))
+LONG1(tanh, v_tanh(a))
 MAP2_WITH(tanh_backward, const vec one = v_splat(1), v_mul(a, v_fnma(b, b, one)))
 
-MAP1(silu, v_silu(a))
-MAP2(silu_backward, v_mul(a, v_silu_grad(b)))
-MAP1(gelu, v_gelu(a))
-MAP2(gelu_backward, v_mul(a, v_gelu_grad(b)))
-MAP1(gelu_tanh, v_gelu_tanh(a))
-MAP2(gelu_tanh_backward, v_mul(a, v_gelu_tanh_grad(b)))
-MAP1(mish, v_mish(a))
-MAP2(mish_backward, v_mul(a, v_mish_grad(b)))
+LONG1(silu, v_silu(a))
+LONG2(silu_backward, v_mul(a, v_silu_grad(b)))
+LONG1(gelu, v_gelu(a))
+LONG2(gelu_backward, v_mul(a, v_gelu_grad(b)))
+LONG1(gelu_tanh, v_gelu_tanh(a))
+LONG2(gelu_tanh_backward, v_mul(a, v_gelu_tanh_grad(b)))
+LONG1(mish, v_mish(a))
+LONG2(mish_backward, v_mul(a, v_mish_grad(b)))
 
-/* y is softplus(beta * x) or its derivative, as computed from the rounded product z. Below zero both are like e^z, where
- * an error in z is a relative error of the result: what rounding lost is put back. (Past -1000 both are 0.) */
-ODY_INLINE vec K(mend)(vec y, vec beta, vec x, vec z) {
+/* The product z = beta * x is rounded. Below zero softplus and its derivative are like e^z, where an error in z is a
+ * relative error of the result: this is what rounding lost. (Past -1000 the result is 0 in any case.) */
+ODY_INLINE vec K(lost_below_zero)(vec beta, vec x, vec z) {
     mask matters = m_and(v_lt(z, v_zero()), v_gt(z, v_splat(-1000)));
-    return v_select(matters, v_fma(y, v_fma(beta, x, v_neg(z)), y), y);
+    return v_select(matters, v_fma(beta, x, v_neg(z)), v_zero());
 }
 ODY_INLINE vec K(softplus_of)(vec x, vec beta, vec threshold) {
-    vec z = v_mul(beta, x), y = K(mend)(v_softplus(z), beta, x, z);
+    vec z = v_mul(beta, x), y = v_softplus(z);
+    /* above zero y itself, which may be infinite */
+    y = v_select(v_lt(z, v_zero()), v_fma(y, K(lost_below_zero)(beta, x, z), y), y);
     return v_select(v_gt(z, threshold), x, v_div(y, beta));
 }
-ODY_INLINE vec K(softplus_grad_of)(vec x, vec beta, vec threshold) {
-    vec z = v_mul(beta, x), y = K(mend)(v_softplus_grad(z), beta, x, z);
-    return v_select(v_gt(z, threshold), v_splat(1), y);
+/* Where sigmoid(z) is deep it is e^z, and so is the square of sigmoid(z/2). */
+ODY_INLINE vec K(softplus_grad)(vec grad, vec x, vec beta, vec threshold) {
+    vec z = v_mul(beta, x);
+    mask deep = K(is_deep)(z);
+    vec root = v_sigmoid(K(halve_if)(deep, z)), lost = K(halve_if)(deep, K(lost_below_zero)(beta, x, z));
+    root = v_fma(root, lost, root);
+    return v_select(v_gt(z, threshold), grad, K(times_root)(grad, root, deep));
 }
-MAP1_WITH(softplus, const vec beta = PARAM(0); const vec threshold = PARAM(1), K(softplus_of)(a, beta, threshold))
-MAP2_WITH(softplus_backward, const vec beta = PARAM(0); const vec threshold = PARAM(1),
-          v_mul(a, K(softplus_grad_of)(b, beta, threshold)))
+LONG1_WITH(softplus, const vec beta = PARAM(0); const vec threshold = PARAM(1), K(softplus_of)(a, beta, threshold))
+LONG2_WITH(softplus_backward, const vec beta = PARAM(0); const vec threshold = PARAM(1),
+           K(softplus_grad)(a, b, beta, threshold))
