@@ -48,7 +48,7 @@ def gather() -> dict[str, Any]:
     from odyssey import isa, threads
 
     return {
-        "version": metadata_version("odyssey") or odyssey.__version__,
+        "version": odyssey.__version__,
         "build": build(),
         "instruction_sets": {"found": list(isa.found()), "usable": list(isa.available()), "active": isa.active()},
         "cores": {

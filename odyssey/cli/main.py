@@ -23,7 +23,6 @@ USER_ERROR = 2
 
 # Command -> the module that defines it. Only the one that is called is imported: `odyssey info` loads no matplotlib.
 COMMANDS = {
-    "bench": "odyssey.cli.bench",
     "info": "odyssey.cli.info",
     "predict": "odyssey.cli.predict",
     "train": "odyssey.cli.train",
@@ -95,8 +94,18 @@ def _explain(error: OSError) -> str:
     return f"{path}: {error.strerror}"
 
 
+def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        import odyssey
+
+        click.echo(f"odyssey {odyssey.__version__}")
+        ctx.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="odyssey", message="odyssey %(version)s")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
 def cli() -> None:
     """SIMD kernels over your own NumPy arrays, and the neural networks on top of them."""
 

@@ -41,7 +41,8 @@ def predict(run: str, image: str, invert: bool) -> None:
             raise ValueError(f"{len(classes)} classes for {model.num_classes} outputs")
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(
-            f"{folder.config_path}: expected the configuration of a run of lenet5, found it damaged ({error}); restore it"
+            f"{folder.config_path}: expected the configuration of a run of lenet5, found it damaged ({error}); "
+            "restore it from where it was copied"
         ) from error
     if not folder.model_path.is_file():
         raise FileNotFoundError(
@@ -76,13 +77,13 @@ def read_grey(path: Path, size: int) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(path)
-        found = picture.size
-        if found != (size, size):  # before the pixels are unpacked: a small file can hold a very large image
-            raise FormatError(
-                f"{path}: expected an image of {size}x{size} pixels, as the model was trained on, "
-                f"found {found[0]}x{found[1]}; resize it, e.g. with Pillow: Image.open(...).resize(({size}, {size}))"
-            )
         with picture:
+            if picture.size != (size, size):  # before the pixels are unpacked: a small file can hold a huge image
+                raise FormatError(
+                    f"{path}: expected an image of {size}x{size} pixels, as the model was trained on, found "
+                    f"{picture.width}x{picture.height}; resize it, e.g. with Pillow: "
+                    f"Image.open(...).resize(({size}, {size}))"
+                )
             if picture.mode.startswith("I"):  # 16 bits a pixel; Pillow's conversion would cut them off
                 return (np.asarray(picture, np.float32) / np.float32(65535)).clip(0, 1)
             return np.asarray(picture.convert("L"), np.float32) / np.float32(255)

@@ -23,7 +23,7 @@ def train() -> None:
 
 
 @train.command()
-@click.option("--data", metavar="DIR", help="A folder of MNIST or EMNIST IDX files, plain or .gz. [default: the digits]")
+@click.option("--data", metavar="DIR", help="A folder of MNIST or EMNIST IDX files, plain or .gz. [default: digits]")
 @click.option("--split", help="Which of EMNIST's splits, where the folder holds several.")
 @click.option("--epochs", type=click.IntRange(1), default=30, show_default=True, help="How often each image is seen.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images per step.")
@@ -38,6 +38,7 @@ def train() -> None:
 @click.pass_context
 def lenet5(
     ctx: click.Context,
+    /,
     threads: int | None,
     isa: str | None,
     reference: bool,
@@ -62,7 +63,7 @@ def lenet5(
         choose_machine(running, threads, isa, reference)
         if resume is not None:
             if out is not None and RunFolder(out).path.absolute() != RunFolder(resume).path.absolute():
-                raise click.UsageError(f"expected --out to be the run resumed, {resume}, found {out}; leave it out", ctx)
+                raise click.UsageError(f"expected --out to be the run resumed, {resume}, found {out}; leave it out")
             given = {
                 name: value
                 for name, value in settings.items()

@@ -38,7 +38,8 @@ def verify(ctx: click.Context, families: tuple[str, ...], isas: tuple[str, ...])
     try:
         cases = select(families=families or None)
     except KeyError as error:
-        raise click.BadParameter(f"expected families of operations, found {error.args[0]}", param_hint="FAMILY") from error
+        message = f"expected families of operations, found {error.args[0]}"
+        raise click.BadParameter(message, param_hint="FAMILY") from error
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=120)  # a file or a pipe has no width to fit

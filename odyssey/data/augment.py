@@ -35,6 +35,7 @@ class RandomAffine:
         self._tan_half = np.float32(math.tan(math.radians(degrees) / 2))
 
     def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
+        """The batch with its images moved, and the rest of it as it was."""
         images, *rest = batch
         return (self.move(images, generator), *rest)
 

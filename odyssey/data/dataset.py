@@ -61,4 +61,5 @@ class ArrayDataset(Dataset):
         return tuple(a[index] for a in self.arrays)
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
+        """These rows of each array."""
         return tuple(a[indices] for a in self.arrays)

@@ -26,7 +26,7 @@ def load_digits() -> ImageData:
         (1438, 359, 32)
     """
     try:
-        from sklearn import datasets
+        from sklearn import datasets  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "the digits: expected scikit-learn, which carries them, found it missing; "

@@ -112,10 +112,10 @@ _NAME = re.compile(r"(?:emnist-(?P<split>[a-z]+)-)?train-images[-.]idx3-ubyte(?:
 def load_idx(folder: str | os.PathLike[str], split: str | None = None) -> ImageData:
     """A folder of MNIST's or EMNIST's IDX files, by the names they are published under, plain or with .gz.
 
-    MNIST (and whatever follows its format): train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
-    t10k-labels-idx1-ubyte. EMNIST: emnist-<split>-train-images-idx3-ubyte and so on, with -test- for the held-out part;
-    its images are published transposed and come out the right way up, and the labels of `letters`, published as 1 to
-    26, come out as 0 to 25. Images stay uint8.
+    MNIST (and whatever follows its format): train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte
+    and t10k-labels-idx1-ubyte. EMNIST: emnist-<split>-train-images-idx3-ubyte and so on, with -test- for the held-out
+    part; its images are published transposed and come out the right way up, and the labels of `letters`, published as
+    1 to 26, come out as 0 to 25. Images stay uint8.
 
     Args:
         folder: where the files are.

@@ -52,6 +52,7 @@ class ImageDataset(Dataset):
         return images[0], int(labels[0])
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
+        """These images, standardised, and their labels."""
         images = self.images[indices]
         if self._table is not None:
             images = self._table[images]
@@ -68,8 +69,8 @@ def mean_and_std(images: Array) -> tuple[float, float]:
     if images.dtype == np.uint8:
         counts = np.bincount(images.reshape(-1), minlength=256).astype(object)  # Python integers: no overflow
         values = range(256)
-        total = sum(v * int(c) for v, c in zip(values, counts, strict=True))
-        squares = sum(v * v * int(c) for v, c in zip(values, counts, strict=True))
+        total: float = sum(v * int(c) for v, c in zip(values, counts, strict=True))
+        squares: float = sum(v * v * int(c) for v, c in zip(values, counts, strict=True))
         unit = 255.0
     else:
         total = float(images.sum(dtype=np.float64))
@@ -99,8 +100,8 @@ class ImageData:
 
     def fingerprint(self) -> str:
         """A checksum of the training images and labels, to tell whether a run goes on with the data it began with."""
-        checksum = zlib.crc32(np.ascontiguousarray(self.train.labels))
-        return f"{zlib.crc32(np.ascontiguousarray(self.train.images), checksum):08x}"
+        checksum = zlib.crc32(np.ascontiguousarray(self.train.labels).data)
+        return f"{zlib.crc32(np.ascontiguousarray(self.train.images).data, checksum):08x}"
 
     def describe(self) -> dict[str, Any]:
         """What a run's configuration says about the data."""

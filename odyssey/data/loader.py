@@ -19,8 +19,8 @@ class DataLoader:
     """Hands out a data set in batches, one epoch per iteration.
 
     The order of epoch e is drawn from (seed, e), and what a transform draws for batch b from (seed, e, b). There is no
-    generator whose state would have to be kept: a loader is anywhere in its sequence from three numbers, and goes on from
-    there to the same bits.
+    generator whose state would have to be kept: a loader is anywhere in its sequence from three numbers, and goes on
+    from there to the same bits.
 
     Args:
         dataset: where the samples come from.

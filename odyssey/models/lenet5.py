@@ -68,6 +68,7 @@ class LeNet5(Module):
         self.fc3 = Linear(84, num_classes, generator=generator)
 
     def forward(self, x: Tensor | Array) -> Tensor:
+        """Logits (N, num_classes) for images (N, in_channels, image_size, image_size)."""
         if x.shape[1:] != (self.in_channels, self.image_size, self.image_size):
             raise ShapeError(
                 f"LeNet5: expected images (N, {self.in_channels}, {self.image_size}, {self.image_size}), "

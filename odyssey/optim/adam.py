@@ -42,6 +42,7 @@ class Adam(Optimizer):
         self.weight_decay = _not_negative("weight_decay", weight_decay)
 
     def step(self) -> None:
+        """Update every parameter that has a gradient."""
         self.steps = step = self.steps + 1
         lr, (beta1, beta2), eps, decay = self.lr, self.betas, self.eps, self.weight_decay
         update = ops.adamw_step if self._decoupled else ops.adam_step

@@ -53,6 +53,7 @@ class SGD(Optimizer):
         self.slots = ("momentum_buffer",) if momentum else ()
 
     def step(self) -> None:
+        """Update every parameter that has a gradient."""
         lr, momentum, dampening, decay, nesterov = (
             self.lr, self.momentum, self.dampening, self.weight_decay, self.nesterov,
         )  # fmt: skip

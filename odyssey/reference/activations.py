@@ -5,8 +5,8 @@ result's shape and type (else `ShapeError`, `DTypeError`), receives the result a
 Options such as `alpha` are rounded to x's type first. A backward takes the incoming gradient and what the forward took
 (`sigmoid_backward` and `tanh_backward` take the forward's result), all of one shape (else `ShapeError`).
 
-NaN goes through. At x = ±inf the results are the limits: silu(-inf) is -0, where the formula as PyTorch computes it gives
--inf · 0 = NaN.
+NaN goes through. Infinities give the limit: silu, gelu and mish of -inf are -0, and their gradients 0 at -inf and 1 at
+inf, where PyTorch's formulas multiply inf by 0.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from odyssey.typing import Array, ArrayLike
 # Klambauer et al., Self-normalizing neural networks, 2017: the fixed point of mean 0 and variance 1.
 SELU_ALPHA = np.longdouble("1.6732632423543772848170429916717")
 SELU_SCALE = np.longdouble("1.0507009873554804934193349852946")
+
+# From here on silu, gelu, mish and their gradients are at their limits: e^-10000 is 0 in float64.
+FAR = 1e4
 
 
 def relu(x: ArrayLike, out: Array | None = None) -> Array:
@@ -230,8 +233,8 @@ def silu(x: ArrayLike, out: Array | None = None) -> Array:
     array([-0.26894143,  0.7310586 ], dtype=float32)
     """
     x = real("x", x)
-    z = wide(x)
-    return deliver(_limits(z, z * _sigmoid(z), -0.0, np.inf), x.dtype, out)
+    z = np.maximum(wide(x), -FAR)
+    return deliver(z * _sigmoid(z), x.dtype, out)
 
 
 def silu_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:
@@ -241,15 +244,9 @@ def silu_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Ar
     array([0.5       , 0.92767054], dtype=float32)
     """
     grad, x = same_shape(grad=grad, x=x)
-    z = wide(x)
+    z = np.clip(wide(x), -FAR, FAR)
     # 1 - sigmoid(z) is sigmoid(-z), without the cancellation
-    slope = _limits(z, _sigmoid(z) * (1 + z * _sigmoid(-z)), -0.0, 1)
-    return deliver(wide(grad) * slope, x.dtype, out)
-
-
-def _limits(z: Array, y: Array, below: float, above: float) -> Array:
-    """y, but the limits where z is infinite: there the formulas multiply it by 0."""
-    return np.where(np.isinf(z), np.where(z < 0, below, above), y)
+    return deliver(wide(grad) * _sigmoid(z) * (1 + z * _sigmoid(-z)), x.dtype, out)
 
 
 def gelu(x: ArrayLike, approximate: str = "none", out: Array | None = None) -> Array:
@@ -264,12 +261,10 @@ def gelu(x: ArrayLike, approximate: str = "none", out: Array | None = None) -> A
     array([-0.15880801,  0.841192  ], dtype=float32)
     """
     x = real("x", x)
-    z = wide(x)
+    z = np.maximum(wide(x), -FAR)
     if _is_exact_gelu(approximate):
-        y = z * _normal_cdf(z)
-    else:
-        y = z * _sigmoid(2 * _gelu_argument(z))  # (1 + tanh u) / 2 = sigmoid(2u)
-    return deliver(_limits(z, y, -0.0, np.inf), x.dtype, out)
+        return deliver(z * _normal_cdf(z), x.dtype, out)
+    return deliver(z * _sigmoid(2 * _gelu_argument(z)), x.dtype, out)  # (1 + tanh u) / 2 = sigmoid(2u)
 
 
 def gelu_backward(grad: ArrayLike, x: ArrayLike, approximate: str = "none", out: Array | None = None) -> Array:
@@ -279,15 +274,14 @@ def gelu_backward(grad: ArrayLike, x: ArrayLike, approximate: str = "none", out:
     array([0.5      , 1.0833155], dtype=float32)
     """
     grad, x = same_shape(grad=grad, x=x)
-    z = wide(x)
+    z = np.clip(wide(x), -FAR, FAR)
     if _is_exact_gelu(approximate):
         density = np.exp(-z * z / 2) / np.sqrt(2 * PI.astype(z.dtype))
-        slope = _normal_cdf(z) + z * density
-    else:
-        u = _gelu_argument(z)
-        u_slope = np.sqrt(2 / PI.astype(z.dtype)) * (1 + 3 * z.dtype.type(0.044715) * z * z)
-        slope = _sigmoid(2 * u) * (1 + 2 * z * _sigmoid(-2 * u) * u_slope)
-    return deliver(wide(grad) * _limits(z, slope, -0.0, 1), x.dtype, out)
+        return deliver(wide(grad) * (_normal_cdf(z) + z * density), x.dtype, out)
+    u = _gelu_argument(z)
+    u_slope = np.sqrt(2 / PI.astype(z.dtype)) * (1 + 3 * z.dtype.type(0.044715) * z * z)
+    slope = _sigmoid(2 * u) * (1 + 2 * z * _sigmoid(-2 * u) * u_slope)
+    return deliver(wide(grad) * slope, x.dtype, out)
 
 
 def _is_exact_gelu(approximate: str) -> bool:
@@ -344,8 +338,8 @@ def mish(x: ArrayLike, out: Array | None = None) -> Array:
     array([-0.30340147,  0.8650984 ], dtype=float32)
     """
     x = real("x", x)
-    z = wide(x)
-    return deliver(_limits(z, z * np.tanh(np.logaddexp(0, z)), -0.0, np.inf), x.dtype, out)
+    z = np.maximum(wide(x), -FAR)
+    return deliver(z * np.tanh(np.logaddexp(0, z)), x.dtype, out)
 
 
 def mish_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:
@@ -355,10 +349,9 @@ def mish_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Ar
     array([0.6      , 1.0490363], dtype=float32)
     """
     grad, x = same_shape(grad=grad, x=x)
-    z = wide(x)
+    z = np.clip(wide(x), -FAR, FAR)
     t = np.tanh(np.logaddexp(0, z))
-    slope = t + z * _sigmoid(z) * (1 - t) * (1 + t)
-    return deliver(wide(grad) * _limits(z, slope, -0.0, 1), x.dtype, out)
+    return deliver(wide(grad) * (t + z * _sigmoid(z) * (1 - t) * (1 + t)), x.dtype, out)
 
 
 def hard_sigmoid(x: ArrayLike, out: Array | None = None) -> Array:
@@ -389,7 +382,7 @@ def hard_swish(x: ArrayLike, out: Array | None = None) -> Array:
     """
     x = real("x", x)
     z = wide(x)
-    return deliver(_limits(z, z * np.clip(z + 3, 0, 6) / 6, -0.0, np.inf), x.dtype, out)
+    return deliver(z * np.clip(z + 3, 0, 6) / 6, x.dtype, out)
 
 
 def hard_swish_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:

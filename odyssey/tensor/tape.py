@@ -1,12 +1,12 @@
 """The tape: what a Tensor remembers of how it came to be, and the walk back over it.
 
 Each differentiable operation leaves one `Node`: the function that turns the gradient of its output into those of its
-inputs, what that function needs to know, and one edge per input. An edge is another `Node`, a `Leaf` (a Tensor the user
-made with `requires_grad=True`) or None where no gradient is wanted.
+inputs, what that function needs to know, and one edge per input. An edge is another `Node`, a `Leaf` (a Tensor the
+user made with `requires_grad=True`) or None where no gradient is wanted.
 
-A small network at batch 1 is bounded by the cost of this file, so it stays flat: nodes carry a running number, and the
-walk always takes the pending node with the highest one. A node's consumers were all made after it, hence its gradient is
-complete when its turn comes, and no sort of the graph is needed.
+A small network at batch 1 is bounded by the cost of this file, so it stays flat: nodes carry a running number, and
+the walk always takes the pending node with the highest one. A node's consumers were all made after it, hence its
+gradient is complete when its turn comes, and no sort of the graph is needed.
 
 A backward function looks like this:
 
@@ -14,10 +14,10 @@ A backward function looks like this:
         (y,) = node.saved
         return (ops.tanh_backward(grad, y, grad if node.owned else None),)
 
-It returns one gradient per input, in order; for an edge that is None it may return None and save the work. Each array it
-returns must be the gradient it was given, a view, or a new array: the tape tells these apart, adds into new arrays in
-place and never writes to the others. `node.owned` says that the gradient it was given belongs to nobody else and may be
-overwritten. `edge.out()` is a buffer to write an input's gradient into, or None.
+It returns one gradient per input, in order; for an edge that is None it may return None and save the work. Each array
+it returns must be the gradient it was given, a view, or a new array: the tape tells these apart, adds into new arrays
+in place and never writes to the others. `node.owned` says that the gradient it was given belongs to nobody else and may
+be overwritten. `edge.out()` is a buffer to write an input's gradient into, or None.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Leaf:
     step's `p.grad`, or a view of it) is not reused; the reference count tells.
     """
 
-    __slots__ = ("grad", "_spare")
+    __slots__ = ("_spare", "grad")
 
     def __init__(self) -> None:
         self.grad: Array | None = None
@@ -70,6 +70,7 @@ class Leaf:
         return spare
 
     def receive(self, grad: Array, fresh: bool) -> None:
+        """Add `grad`; `fresh` if it is a new array that may be kept."""
         if self.grad is not None:
             ops.add(self.grad, grad, self.grad)
         elif fresh:
@@ -78,6 +79,7 @@ class Leaf:
             self.grad = np.array(grad, order="C")  # a view or shared: the optimizer needs its own
 
     def clear(self) -> None:
+        """Set the gradient to None, and keep its array for the next."""
         if self.grad is not None:
             self._spare, self.grad = self.grad, None
 
@@ -85,7 +87,7 @@ class Leaf:
 class Node:
     """One operation on the tape."""
 
-    __slots__ = ("backward", "inputs", "saved", "number", "grad", "owned")
+    __slots__ = ("backward", "grad", "inputs", "number", "owned", "saved")
 
     def __init__(self, backward: BackwardFunction, inputs: tuple[Node | Leaf | None, ...], saved: Any) -> None:
         self.backward: BackwardFunction | None = backward
@@ -96,9 +98,11 @@ class Node:
         self.owned = False
 
     def out(self) -> Array | None:
+        """None, as said of `Leaf.out`."""
         return None  # an intermediate gradient has no buffer of its own; the kernel allocates
 
     def receive(self, grad: Array, fresh: bool) -> None:
+        """Add `grad`; `fresh` if it is a new array that may be written to."""
         if self.grad is None:
             self.grad = grad
             self.owned = fresh
@@ -134,7 +138,8 @@ def run_backward(root: Node | Leaf, grad: Array) -> None:
                     continue
                 if type(outgoing) is not ndarray:
                     outgoing = np.asarray(outgoing)  # NumPy gives a scalar where an array has no axes left
-                fresh = outgoing is not incoming and (outgoing.base is None or type(outgoing.base) is Block)
+                base: Any = outgoing.base
+                fresh = outgoing is not incoming and (base is None or type(base) is Block)
                 if edge.grad is None and type(edge) is Node:
                     heappush(pending, (-edge.number, edge))
                 edge.receive(outgoing, fresh)
@@ -173,6 +178,7 @@ class no_grad:
         _recording.reset(self._tokens.pop())
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """The function, run in this context."""
         context = type(self)
 
         @wraps(function)

@@ -44,7 +44,7 @@ class Tensor:
         [2.0, 4.0, 6.0]
     """
 
-    __slots__ = ("data", "node", "__weakref__")
+    __slots__ = ("__weakref__", "data", "node")
 
     # NumPy must not take a Tensor for an array-like and lose its gradient: `ndarray + Tensor` comes to `__radd__`.
     __array_ufunc__ = None
@@ -164,18 +164,23 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.data.shape
+        """The size of each axis."""
+        shape: tuple[int, ...] = self.data.shape
+        return shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
         return self.data.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.data.ndim
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return self.data.size
 
     def numpy(self) -> Array:
@@ -283,15 +288,19 @@ class Tensor:
         return functional.getitem(self, index)
 
     def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        """The sum over all axes or some."""
         return functional.sum(self, axis, keepdims)
 
     def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        """The mean over all axes or some."""
         return functional.mean(self, axis, keepdims)
 
     def max(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        """The largest element over all axes or some."""
         return functional.max(self, axis, keepdims)
 
     def min(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        """The smallest element over all axes or some."""
         return functional.min(self, axis, keepdims)
 
     def reshape(self, *shape: int | Sequence[int]) -> Tensor:
@@ -299,6 +308,7 @@ class Tensor:
         return functional.reshape(self, *shape)
 
     def flatten(self, start_axis: int = 0, end_axis: int = -1) -> Tensor:
+        """The axes from start_axis to end_axis as one."""
         return functional.flatten(self, start_axis, end_axis)
 
     def transpose(self, *axes: int | Sequence[int]) -> Tensor:
@@ -337,6 +347,6 @@ def record(data: Any, backward: BackwardFunction, inputs: tuple[Any, ...], saved
     return out
 
 
-# The operators above are nn.functional's, which in turn makes Tensors: the one knot in the imports, tied here at the end,
-# where both halves exist.
+# The operators above are nn.functional's, which in turn makes Tensors: the one knot in the imports, tied here at the
+# end, where both halves exist.
 from odyssey.nn import functional  # noqa: E402

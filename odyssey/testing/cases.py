@@ -145,6 +145,11 @@ def backward(op: str, tolerance: Any, why: str, **changes: Any) -> Case:
     return Case(op=op, tolerance=tolerance, why=why, **row | changes)
 
 
+def slope(terms: int, magnitude: Callable[..., Any]) -> Gamma:
+    """For grad · f'(x): what underflows in f'(x), grad makes larger."""
+    return Gamma(terms, magnitude, underflow=lambda grad, *_, **__: np.abs(grad))
+
+
 def aten(name: str, *more: Any) -> Mapping[str, Peer]:
     """The gradient as PyTorch's own backward computes it."""
     return {"torch": torch_call(lambda torch, *args, **_: getattr(torch.ops.aten, name)(*args, *more))}
@@ -252,7 +257,7 @@ ELEMENTWISE = [
     unary("erf", ONE_ULP, POLYNOMIAL, Grad()),
     backward(
         "erf_backward",
-        Gamma(6, magnitudes.erf_backward),
+        slope(6, magnitudes.erf_backward),
         "Rounding x² errs by u·x², which exp turns into as much relative error.",
     ),
     Case(
@@ -332,13 +337,13 @@ ACTIVATIONS = [
     activation("elu", TWO_ULP, COMPOSED, Grad(avoid=(0,)), options=ALPHAS),
     backward(
         "elu_backward",
-        THREE_ULP,
+        slope(5, magnitudes.result_of("elu_backward")),
         COMPOSED,
         options=ALPHAS,
         peers={"torch": torch_call(lambda torch, grad, x: torch.ops.aten.elu_backward(grad, 1, 1, 1, False, x))},
     ),
     activation("selu", TWO_ULP, COMPOSED, Grad(avoid=(0,))),
-    backward("selu_backward", THREE_ULP, COMPOSED),
+    backward("selu_backward", slope(5, magnitudes.result_of("selu_backward")), COMPOSED),
     activation(
         "sigmoid",
         ONE_ULP,
@@ -370,7 +375,7 @@ ACTIVATIONS = [
             "torch": torch_call(lambda torch, x: torch.nn.functional.silu(x)),
         },
     ),
-    backward("silu_backward", Gamma(10, magnitudes.silu_backward), CROSSES_ZERO, peers=aten("silu_backward")),
+    backward("silu_backward", slope(10, magnitudes.silu_backward), CROSSES_ZERO, peers=aten("silu_backward")),
     activation(
         "gelu",
         ByOption("approximate", "none", {"none": TWO_ULP, "tanh": Gamma(8, magnitudes.gelu)}),
@@ -378,12 +383,18 @@ ACTIVATIONS = [
         options=GELUS,
     ),
     backward(
-        "gelu_backward", Gamma(12, magnitudes.gelu_backward), CROSSES_ZERO, options=GELUS, peers=aten("gelu_backward")
+        "gelu_backward", slope(12, magnitudes.gelu_backward), CROSSES_ZERO, options=GELUS, peers=aten("gelu_backward")
     ),
     activation("softplus", TWO_ULP, COMPOSED, Grad(avoid=(20, 5)), options=BETAS),
-    backward("softplus_backward", THREE_ULP, COMPOSED, options=BETAS, peers=aten("softplus_backward", 1, 20)),
+    backward(
+        "softplus_backward",
+        slope(5, magnitudes.result_of("softplus_backward")),
+        COMPOSED,
+        options=BETAS,
+        peers=aten("softplus_backward", 1, 20),
+    ),
     activation("mish", TWO_ULP, COMPOSED),
-    backward("mish_backward", Gamma(16, magnitudes.mish_backward), CROSSES_ZERO, peers=aten("mish_backward")),
+    backward("mish_backward", slope(16, magnitudes.mish_backward), CROSSES_ZERO, peers=aten("mish_backward")),
     activation("hard_sigmoid", Ulp(3), PRODUCT, Grad(avoid=(-3, 3))),
     backward("hard_sigmoid_backward", Ulp(2), PRODUCT, peers=aten("hardsigmoid_backward")),
     activation("hard_swish", Ulp(4), PRODUCT, Grad(avoid=(-3, 3))),

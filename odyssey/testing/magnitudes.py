@@ -7,6 +7,7 @@ subtracts, too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,11 @@ Axis = int | tuple[int, ...] | None
 def size_of(value: Array) -> Array:
     """|value|, wide."""
     return np.asarray(np.abs(wide(np.asarray(value))))
+
+
+def result_of(op: str) -> Callable[..., Array]:
+    """|result|, where nothing cancels."""
+    return lambda *args, **options: size_of(getattr(reference, op)(*args, **options))
 
 
 # ---- reductions ------------------------------------------------------------------------------------------------------

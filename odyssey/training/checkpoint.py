@@ -1,7 +1,7 @@
 """Checkpoints: a training run in one file, to go on from to the same bits.
 
-A safetensors file: the arrays of the model as "model.<name>", those of the optimizer as "optimizer.<name>", and the rest
-as JSON in the metadata.
+A safetensors file: the arrays of the model as "model.<name>", those of the optimizer as "optimizer.<name>", and the
+rest as JSON in the metadata.
 """
 
 from __future__ import annotations

@@ -104,7 +104,9 @@ def resume_lenet5(folder: RunFolder, given: dict[str, Any]) -> tuple[Trainer, Im
     try:
         recipe = LeNet5Recipe(**config["training"])
     except TypeError as error:
-        raise FormatError(f"{folder.config_path}: expected the settings of a run of lenet5, found others ({error})") from error
+        raise FormatError(
+            f"{folder.config_path}: expected the settings of a run of lenet5, found others ({error}); restore it"
+        ) from error
     moved = given.pop("data", None)
     for name, value in given.items():
         if getattr(recipe, name) != value:

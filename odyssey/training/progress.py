@@ -99,7 +99,8 @@ class ProgressBar(Callback):
             return
         running = trainer.running
         if running.seen:
-            loss, accuracy, speed = running.loss / running.seen, running.correct / running.seen, running.images_per_second
+            loss, accuracy = running.loss / running.seen, running.correct / running.seen
+            speed = running.images_per_second
         elif trainer.history:
             last = trainer.history[-1]
             loss, accuracy, speed = last["train_loss"], last["train_accuracy"], last["images_per_second"]

@@ -100,7 +100,7 @@ class RunFolder:
             config = json.loads(self.config_path.read_bytes())
             if config["format"] != _FORMAT or config["model"]["name"] != model:
                 raise KeyError(f"format {config['format']}, model {config['model']['name']}")
-            config["model"]["arguments"], config["data"]["classes"], config["training"]  # noqa: B018  all there?
+            config["model"]["arguments"], config["data"]["classes"], config["training"]
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"{self.config_path}: expected the configuration of a run of {model}, found it damaged or another "

@@ -150,7 +150,7 @@ class Trainer:
         metrics: dict[str, Any] = {
             "epoch": self.epoch,
             "step": self.step,
-            "lr": self.optimizer.lr,
+            "lr": self.base_lr * self.schedule(self.step - 1),
             "train_loss": running.loss / running.seen,
             "train_accuracy": running.correct / running.seen,
         }
@@ -197,6 +197,8 @@ class Trainer:
             epoch, step, history = int(state["epoch"]), int(state["step"]), list(state["history"])
             loader = state["loader"]
         except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(f"Trainer: expected the state of a training run, found it incomplete ({error!r})") from None
+            raise FormatError(
+                f"Trainer: expected the state of a training run, found it incomplete ({error!r})"
+            ) from error
         self.loader.load_state_dict(loader)
         self.running, self.epoch, self.step, self.history = running, epoch, step, history

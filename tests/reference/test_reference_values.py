@@ -86,6 +86,16 @@ def test_smooth_activations_reach_their_limits_without_overflow():
             assert np.array_equal(ref.gelu(x, approximate)[1:], np.float32([-0.0, 200, 1e30]))
 
 
+@pytest.mark.parametrize("op", ["silu", "gelu", "mish"])
+def test_gated_activations_have_their_limits_at_the_infinities(op):
+    x, ones = np.float32([-np.inf, np.inf]), np.ones(2, np.float32)
+    with np.errstate(invalid="raise"):
+        y, slope = getattr(ref, op)(x), getattr(ref, f"{op}_backward")(ones, x)
+    assert np.array_equal(y, [0, np.inf])
+    assert np.signbit(y[0])
+    assert np.array_equal(slope, [0, 1])
+
+
 def test_identities_between_activations():
     x = RNG.standard_normal(200)
     assert np.allclose(ref.silu(x), x * ref.sigmoid(x), rtol=1e-15)

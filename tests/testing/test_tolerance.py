@@ -177,6 +177,13 @@ def test_gamma_forgives_underflow_by_its_steps():
     assert bound.check(9 * tiny, np.float32(0)) is not None
 
 
+def test_gamma_forgives_more_where_a_large_factor_follows_an_underflow():
+    tiny = np.finfo(np.float32).smallest_subnormal
+    bound = Gamma(4, lambda grad: 0.0, underflow=lambda grad: grad)
+    assert bound.check(100 * tiny, np.float32(0), call(np.float32(1))) is not None
+    assert bound.check(100 * tiny, np.float32(0), call(np.float32(50))) is None
+
+
 def test_a_definition_summed_in_float64_is_given_twice_the_room_there():
     reference = np.array([1.0])
     off = reference + 8 * np.finfo(np.float64).eps

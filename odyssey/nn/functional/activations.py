@@ -10,7 +10,6 @@ from odyssey.tensor.tape import Array, Gradients, Node
 from odyssey.tensor.tensor import Tensor, record
 
 
-
 def relu(x: TensorLike) -> Tensor:
     """max(x, 0). The gradient at 0 is 0."""
     x_data, x_edge = operand(x)

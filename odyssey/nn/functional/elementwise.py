@@ -15,7 +15,6 @@ from odyssey.tensor.tape import Array, Gradients, Node
 from odyssey.tensor.tensor import Tensor, record
 
 
-
 def add(a: Operand, b: Operand) -> Tensor:
     """a + b."""
     a_data, a_edge = operand(a)

@@ -10,7 +10,6 @@ from odyssey.tensor.tape import Array, Gradients, Node
 from odyssey.tensor.tensor import Tensor, record
 
 
-
 def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum of the elements."""
     x_data, x_edge = operand(x)

@@ -13,7 +13,6 @@ from odyssey.tensor.tape import Array, Gradients, Node
 from odyssey.tensor.tensor import Tensor, record
 
 
-
 def reshape(x: TensorLike, *shape: int | Sequence[int]) -> Tensor:
     """The same elements in another shape, given as integers or as one sequence; one of them may be -1."""
     x_data, x_edge = operand(x)
@@ -46,7 +45,7 @@ def transpose(x: TensorLike, *axes: int | Sequence[int]) -> Tensor:
     x_data, x_edge = operand(x)
     if len(axes) == 1 and not isinstance(axes[0], int):
         axes = tuple(axes[0])
-    inverse = tuple(np.argsort([a % x_data.ndim for a in axes])) if axes else None  # type: ignore[operator]
+    inverse = tuple(np.argsort([a % x_data.ndim for a in axes])) if axes else None
     return record(x_data.transpose(*axes), _transpose_backward, (x_edge,), inverse)
 
 

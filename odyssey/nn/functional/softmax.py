@@ -8,7 +8,6 @@ from odyssey.tensor.tape import Array, Gradients, Node
 from odyssey.tensor.tensor import Tensor, record
 
 
-
 def softmax(x: TensorLike, axis: int = -1) -> Tensor:
     """exp(x), divided by its sum along `axis`."""
     x_data, x_edge = operand(x)
