@@ -69,8 +69,9 @@ def remez(f, low, high, powers, weight, rounds=30, points=None):
     return c, worst
 
 
-def fit(f, low, high, powers, bits, weight=None, fixed=()):
-    """As remez, every coefficient rounded to `bits`; `fixed` gives leading coefficients beforehand."""
+def fit(f, low, high, powers, bits, weight=None, fixed=(), wide=0):
+    """As remez, every coefficient rounded to `bits`, the first `wide` of them to twice as many; `fixed` gives leading
+    coefficients beforehand."""
     weight = weight or f
     done, ahead, best = [mp.mpf(c) for c in fixed], None, None
     while len(done) < len(powers):
@@ -81,7 +82,7 @@ def fit(f, low, high, powers, bits, weight=None, fixed=()):
             c = ahead
         else:
             best = error
-        done.append(to_float(c[0], bits))
+        done.append(to_float(c[0], 2 * bits if len(done) < wide else bits))
         ahead = c[1:]
     grid = [mp.mpf(low) + (mp.mpf(high) - low) * (i + mp.mpf("0.4")) / 400 for i in range(400)]
     worst = max(abs((f(x) - mp.fsum(c * x**p for c, p in zip(done, powers))) / weight(x)) for x in grid)
@@ -190,11 +191,25 @@ def log_piece(f, leading, power, n, bits):
 
 
 def rational_mills(f, k, end, n, bits):
-    """f(t) = P((t - k) / (t + k)) / (t + k) for 0 <= t <= end."""
+    """f(t) = P((t - k) / (t + k)) / (t + k) for 0 <= t <= end. The second half of the first coefficient comes first."""
     def g(v):
         t = k * (1 + v) / (1 - v)
         return f(t) * (t + k)
-    return polynomial(g, -1, (end - k) / (end + k), n, bits)
+    c, e = fit(g, -1, (end - k) / (end + k), list(range(n)), bits, wide=1)
+    head = to_float(c[0], bits)
+    return [[to_float(c[0] - head, bits), head, *c[1:]]], e
+
+
+def rational_slope(f, k, end, n, bits):
+    """The derivative of rational_mills' polynomial, roughly."""
+    def g(v):
+        t = k * (1 + v) / (1 - v)
+        return f(t) * (t + k)
+    return polynomial(lambda v: mp.diff(g, v, direction=1 if v < 0 else -1), -1, (end - k) / (end + k), n, bits, lambda v: 1)
+
+
+def erfcx(t):
+    return mp.erfc(t) * mp.exp(t * t)
 
 
 def log_tail(f, leading, n, bits):
@@ -228,7 +243,9 @@ SPECS = {
                                        lambda y: 1 / y**2)),
     "softplus_f64": (53, lambda: polynomial(lambda z: mp.log1p(z) / z, mp.mpf("1e-9"), 1, 22, 53)),
     "mills_f64": (53, lambda: rational_mills(mills, 4, mp.mpf("38.7"), 24, 53)),
-    "erfc_f64": (53, lambda: rational_mills(lambda t: mp.erfc(t) * mp.exp(t * t), 3, mp.mpf("27.4"), 24, 53)),
+    "mills_f64_slope": (53, lambda: rational_slope(mills, 4, mp.mpf("38.7"), 4, 53)),
+    "erfc_f64": (53, lambda: rational_mills(erfcx, 3, mp.mpf("27.4"), 24, 53)),
+    "erfc_f64_slope": (53, lambda: rational_slope(erfcx, 3, mp.mpf("27.4"), 4, 53)),
     "erf_f64": (53, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("5.93") / mp.mpf("7.49") for i in range(8)], 17, 53, identity=True)),
     "pow_f32_log2": (53, lambda: polynomial(lambda y: 2 * mp.atanh(mp.sqrt(y)) / mp.sqrt(y) / mp.log(2), mp.mpf("1e-9"), mp.mpf("0.02945"), 6, 53)),
     "pow_f32_exp2": (53, lambda: polynomial(lambda x: mp.mpf(2) ** x, -0.5, 0.5, 8, 53)),
