@@ -61,6 +61,8 @@ MODULES = {
     "elementwise": [],
     "linear": [],
     "probe": [],
+    "activations": [],
+    "optim": [],
 }
 
 GENERATED = Path("build/generated")

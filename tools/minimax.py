@@ -88,33 +88,35 @@ def fit(f, low, high, powers, bits, weight=None, fixed=()):
     return done, worst
 
 
-def accurate_center(f, middle, bits, tries=2000):
-    """A float near `middle` at which f is nearly a float too, and that value: its rounding error is then negligible."""
-    step = mp.mpf(2) ** (mp.floor(mp.log(middle, 2)) - bits + 1)
-    start = to_float(middle, bits)
+def accurate_center(f, low, high, bits, tries=1500):
+    """A float near the middle of [low, high] at which f and its slope are nearly floats too: their rounding vanishes."""
+    start = to_float((low + high) / 2, bits)
+    step = mp.mpf(2) ** (mp.floor(mp.log(start, 2)) - bits + 1)
 
-    def distance(x):
-        y = f(x)
-        return abs(to_float(y, bits) - y) / y
+    def rounding(x):
+        slope = mp.diff(f, x)
+        return abs(to_float(f(x), bits) - f(x)) + abs(to_float(slope, bits) - slope) * (high - low) / 2
 
-    best = min((start + i * step for i in range(-tries, tries)), key=distance)
+    best = min((start + i * step for i in range(-tries, tries)), key=rounding)
     return best, to_float(f(best), bits)
 
 
-def table(f, bounds, degree, bits, slack=mp.mpf("1e-3")):
+def table(f, bounds, degree, bits, odd=True, identity=False, slack=mp.mpf("1e-3")):
     """One polynomial in x - center for each interval, relative to f: rows of [center, c0, c1, ...], and the worst error.
 
-    The first interval starts at 0, where f(x) ~ x: its center and c0 are 0, so that small x keep their relative accuracy.
+    Where f is odd, center and c0 of the first interval are 0, so that small x keep their relative accuracy.
+    With `identity` that first polynomial is for f(x) - x.
     """
     columns, worst = [], mp.mpf(0)
     for low, high in zip(bounds, bounds[1:]):
         low, high = mp.mpf(low), mp.mpf(high)
         margin = (high - low) * slack
-        if low == 0:
-            c, e = fit(lambda h: f(h) / h, mp.mpf("1e-8"), high + margin, list(range(degree)), bits)
+        if low == 0 and odd:
+            c, e = fit(lambda h: f(h) / h - identity, mp.mpf("1e-8"), high + margin, list(range(degree)), bits,
+                       weight=lambda h: f(h) / h)
             columns.append([mp.mpf(0), mp.mpf(0), *c])
         else:
-            center, c0 = accurate_center(f, (low + high) / 2, bits)
+            center, c0 = accurate_center(f, low, high, bits)
             at_center = f(center)
             c, e = fit(lambda h: (f(center + h) - at_center) / h, low - margin - center, high + margin - center,
                        list(range(degree)), bits, weight=lambda h: f(center + h) / h)
@@ -133,13 +135,16 @@ def tail(f, leading, power):
 
 HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.0001")
 SQRT_HALF = (mp.sqrt(mp.mpf(1) / 2) - 1, mp.sqrt(2) - 1)
-MILLS_C = {24: mp.mpf(1) / 4}
 
 
-def mills(u, c):
-    """Phi(-t) e^(t^2/2) as a function of u = 1 / (1 + c t)."""
-    t = (1 / u - 1) / c
+def mills(t):
+    """Phi(-t) e^(t^2/2), the Mills ratio of the normal distribution."""
     return mp.erfc(t / mp.sqrt(2)) / 2 * mp.exp(t * t / 2)
+
+
+def octaves(end):
+    """Bounds of eight intervals of t: two for each octave of 1 + 14.99 t / end."""
+    return [(y - 1) * mp.mpf(end) / mp.mpf("14.99") for y in (1, 1.5, 2, 3, 4, 6, 8, 12, 16)]
 
 
 def polynomial(f, low, high, n, bits, weight=None, powers=None):
@@ -167,9 +172,9 @@ SPECS = {
                                        lambda y: 1 / y)),
     "cos_f32": (24, lambda: polynomial(lambda y: (mp.cos(mp.sqrt(y)) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 4, 24, lambda y: 1 / y)),
     "softplus_f32": (24, lambda: polynomial(lambda z: mp.log1p(z) / z, mp.mpf("1e-9"), 1, 10, 24)),
-    "mills_f32": (24, lambda: polynomial(lambda u: mills(u, mp.mpf("0.25")), 1 / (1 + mp.mpf("14.5") / 4), 1, 10, 24)),
-    "tanh_f32": (24, lambda: table(mp.tanh, [(y - 1) * mp.mpf("9.02") / 15 for y in (1, 1.5, 2, 3, 4, 6, 8, 12, 16)], 7, 24)),
-    "erf_f32": (24, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("3.93") / mp.mpf("7.5") for i in range(8)], 6, 24)),
+    "mills_f32": (24, lambda: table(mills, octaves("14.5"), 8, 24, odd=False)),
+    "tanh_f32": (24, lambda: table(mp.tanh, octaves("9.02"), 7, 24)),
+    "erf_f32": (24, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("3.93") / mp.mpf("7.49") for i in range(8)], 6, 24, identity=True)),
     "pow_f32_log2": (53, lambda: polynomial(lambda y: 2 * mp.atanh(mp.sqrt(y)) / mp.sqrt(y) / mp.log(2), mp.mpf("1e-9"), mp.mpf("0.02945"), 6, 53)),
     "pow_f32_exp2": (53, lambda: polynomial(lambda x: mp.mpf(2) ** x, -0.5, 0.5, 8, 53)),
 }

@@ -122,7 +122,8 @@ def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike, out: Array | None = None) -> A
 
 def _fused(a: Array, b: Array, c: Array) -> Array:
     if a.dtype != FLOAT32:
-        exact: Array = np.vectorize(_fused_exactly, otypes=[np.float64])(a, b, c)
+        with np.errstate(all="ignore"):
+            exact: Array = np.vectorize(_fused_exactly, otypes=[np.float64])(a, b, c)
         return exact
     # The product of two float32 is exact in float64, the sum is not: round it to odd, so that rounding to float32
     # afterwards is the only rounding (Boldo and Melquiond, Emulation of FMA and correctly rounded sums, 2008).
@@ -138,8 +139,10 @@ def _fused(a: Array, b: Array, c: Array) -> Array:
 
 
 def _fused_exactly(a: float, b: float, c: float) -> float:
-    if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
+    if not (math.isfinite(a) and math.isfinite(b)):
         return a * b + c
+    if not math.isfinite(c):
+        return c  # a finite product changes nothing, however large
     total = Fraction(a) * Fraction(b) + Fraction(c)
     if total == 0:
         return a * b + c  # for the sign of zero
