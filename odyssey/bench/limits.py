@@ -20,7 +20,7 @@ from odyssey._kernels import probe
 from odyssey.bench.machine import cache_bytes
 from odyssey.bench.race import Clock
 from odyssey.bench.work import Work
-from odyssey.typing import Array
+from odyssey.testing.placement import place
 
 __all__ = ["Limit", "Measured", "Motion", "fma_limit", "limit_of", "measure_limits", "memory_limit", "motion_of", "running"]
 
@@ -31,6 +31,7 @@ MOTIONS: tuple[Motion, ...] = ("read", "write", "copy", "add")
 ARRAYS = {"read": 1, "write": 1, "copy": 2, "add": 3}
 SHARE = 128  # elements: a thread's part of a probe's arrays is a multiple of it
 PROBE_SECONDS = 500e-6
+LONG = 0.03  # seconds
 FMA_ROUNDS = 64
 LEAST_FLOPS = 10_000  # a call of less work is bounded by the call
 LEAST_BYTES = 8_192
@@ -68,9 +69,13 @@ class Limit:
         seconds, done = self._time()
         return seconds / done * self.work * calls
 
-    def best(self, samples: int = 5) -> float:
-        """The seconds that the work takes at the limit, the best of some samples."""
-        return min(self.sample(1) for _ in range(samples))
+    def best(self, seconds: float = 5e-3) -> float:
+        """The seconds that the work takes at the limit: the best sample of at least three and so many seconds."""
+        samples: list[float] = []
+        start = self._clock()
+        while len(samples) < 3 or self._clock() - start < seconds:
+            samples.append(self.sample(1))
+        return min(samples)
 
     def _time(self) -> tuple[float, float]:
         with self._around():
@@ -99,21 +104,20 @@ def fma_limit(dtype: str, count: int = 1, flops: float = 1.0, *, on: str | None 
 def memory_limit(motion: Motion, nbytes: float, count: int = 1, *, on: str | None = None) -> Limit:
     """The rate of a motion over arrays of together `nbytes` bytes, with so many threads.
 
-    Where something is written, the faster of ordinary stores and stores past the caches.
+    The fastest of several ways: in order or in a few places at once; by ordinary stores or by stores past the caches.
     """
     share = SHARE * count
     n = max(1, round(nbytes / 4 / ARRAYS[motion] / share)) * share
-    arrays = [_aligned(n) for _ in range(ARRAYS[motion])]
-    around = partial(running, count, on)
-    if motion == "read":
-        return Limit("read", lambda rounds: probe.read(arrays[0], rounds, count), nbytes, around=around)
+    arrays = [place(np.ones(n, np.float32)) for _ in range(ARRAYS[motion])]
     move: Callable[..., float] = getattr(probe, motion)
 
-    def stores(stream: bool) -> Limit:
-        name = f"{motion}, streaming" if stream else motion
-        return Limit(name, lambda rounds: move(*arrays, rounds, count, stream), nbytes, around=around)
+    def way(**flags: bool) -> Limit:
+        name = f"{motion}, streaming" if flags.get("stream") else motion
+        run = partial(move, *arrays, tasks=count, **flags)
+        return Limit(name, lambda rounds: run(rounds=rounds), nbytes, around=partial(running, count, on))
 
-    return min((stores(False), stores(True)), key=Limit.best)
+    streams = ({},) if motion == "read" else ({"stream": False}, {"stream": True})
+    return min((way(parts=parts, **stream) for stream in streams for parts in (False, True)), key=Limit.best)
 
 
 def motion_of(work: Work) -> Motion:
@@ -153,24 +157,16 @@ def measure_limits(counts: Sequence[int] = (1, 2), sets: Sequence[str] | None = 
     for name in sets:
         for dtype in ("float32", "float64"):
             for count in counts:
-                rate = 1 / fma_limit(dtype, count, on=name).best() / 1e9
+                rate = 1 / fma_limit(dtype, count, on=name).best(LONG) / 1e9
                 yield Measured(f"{dtype} fma", "registers", name, count, rate, "GFLOP/s")
     for where, nbytes in _places():
         for motion in MOTIONS:
             for count in counts:
                 limit = memory_limit(motion, nbytes, count, on=sets[0])
-                yield Measured(motion, where, sets[0], count, nbytes / limit.best() / 1e9, "GB/s")
+                yield Measured(motion, where, sets[0], count, nbytes / limit.best(LONG) / 1e9, "GB/s")
 
 
 def _places() -> list[tuple[str, int]]:
     """Bytes that together fill half of the second-level cache, half of the last, and eight times the last."""
     second, last = cache_bytes(2, 1 << 20), cache_bytes(3, 32 << 20)
     return [("L2", second // 2), ("L3", last // 2), ("memory", min(max(8 * last, 256 << 20), 1 << 30))]
-
-
-def _aligned(n: int) -> Array:
-    """n ones, on a 64-byte boundary as streaming stores ask for."""
-    memory = np.ones(n + 16, np.float32)
-    start = -memory.ctypes.data % 64 // 4
-    array: Array = memory[start : start + n]
-    return array

@@ -29,6 +29,7 @@ Check: TypeAlias = Callable[[str, Any], "str | None"]
 
 TOO_MANY_CALLS = 1 << 20
 TRIES = 4
+WARM_UP = 8  # a call that is not timed for so many that are
 
 
 class Contender(Protocol):
@@ -121,21 +122,22 @@ class Rules:
     """How long to race.
 
     Attributes:
-        sample_seconds: Calls are repeated until a sample lasts this long, so that the clock's grain does not matter.
+        sample_seconds: Calls are repeated until a sample lasts this long: the clock's grain must not matter, nor what
+            the first of the calls still misses in the caches.
         min_rounds: At least so many rounds, however slow the contenders are.
         max_rounds: At most so many, however fast.
         seconds: No new round begins once the samples add up to this.
         steady: Nor once the quartiles of all ratios lie within this part of their medians.
     """
 
-    sample_seconds: float = 200e-6
+    sample_seconds: float = 2e-3
     min_rounds: int = 9
     max_rounds: int = 101
     seconds: float = 1.0
     steady: float = 0.01
 
 
-QUICK = Rules(min_rounds=5, max_rounds=15, seconds=0.2, steady=0.03)
+QUICK = Rules(sample_seconds=1e-3, min_rounds=5, max_rounds=15, seconds=0.2, steady=0.03)
 
 
 @dataclass(frozen=True)
@@ -205,8 +207,8 @@ def race(
 ) -> Outcome:
     """Check every contender's result, then time those that are right.
 
-    Each sample is preceded by one call that is not timed: it brings back to the caches what the others displaced. The
-    order rotates from round to round, so nobody always follows the same neighbour.
+    Each sample is preceded by some calls that are not timed: they bring back to the caches what the others displaced.
+    The order rotates from round to round, so nobody always follows the same neighbour.
 
     Args:
         contenders: the first one is the one the others are compared with.
@@ -237,11 +239,12 @@ def race(
             times = {}
             shift = len(rounds) % len(runners)
             for runner in (*runners[shift:], *runners[:shift]):
-                runner.sample(1)
-                seconds, spoilt = undisturbed(partial(runner.sample, calls[runner.name]), preempted)
+                count = calls[runner.name]
+                runner.sample(ceil(count / WARM_UP))
+                seconds, spoilt = undisturbed(partial(runner.sample, count), preempted)
                 spent += seconds
                 disturbed[runner.name] += spoilt
-                times[runner.name] = seconds / calls[runner.name]
+                times[runner.name] = seconds / count
             rounds.append(times)
     finally:
         if collecting:

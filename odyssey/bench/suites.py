@@ -18,6 +18,7 @@ from odyssey.bench.race import Contender, Outcome, PythonCall, Rules, Spread, ra
 from odyssey.bench.work import Work, work_of
 from odyssey.testing.call import Call
 from odyssey.testing.case import Case
+from odyssey.testing.placement import place, placed_empty
 from odyssey.typing import Array
 
 __all__ = ["LIMIT", "NOT_BUILT", "OURS", "Entry", "Plan", "Row", "is_available", "race_case", "race_cases", "sizes_of"]
@@ -83,6 +84,11 @@ class Row:
     def speedup(self, peer: str | None) -> Spread | None:
         """How many times as long the peer takes; above 1 we are faster."""
         return self.outcome.ratio(peer, OURS) if peer in self.outcome.samples and peer is not None else None
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether more than a quarter of our samples were taken while somebody else had the processor."""
+        return 4 * self.outcome.disturbed.get(OURS, 0) > self.outcome.rounds
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -155,7 +161,7 @@ class Entry:
 
     def __init__(self, case: Case, size: Any, dtype: str) -> None:
         self.case = case
-        self.call = case.bench_call(size, dtype)
+        self.call = _placed(case.bench_call(size, dtype))
         self.expected = case.expect(self.call)
         self.work = work_of(case, self.call, self.expected)
         self.shapes = _shapes(case, self.call)
@@ -170,7 +176,7 @@ class Entry:
         args, kwargs = self._arguments(name)
         kwargs = dict(kwargs)
         if self.case.takes_out and len(self.expected) == 1 and self.expected[0].ndim > 0:
-            kwargs.setdefault("out", np.empty_like(self.expected[0], order="C"))
+            kwargs.setdefault("out", placed_empty(self.expected[0].shape, self.expected[0].dtype))
         return PythonCall(name, getattr(odyssey, self.case.op), args, kwargs, around=partial(running, count, isa))
 
     def peers(self, against: Sequence[str]) -> Iterator[PythonCall]:
@@ -194,7 +200,7 @@ class Entry:
         return next(filter(None, map(_difference, results, self.expected)), None)
 
     def _arguments(self, name: str) -> Call:
-        self._given[name] = self.call.fresh() if self.case.mutates else self.call
+        self._given[name] = _placed(self.call) if self.case.mutates else self.call
         return self._given[name]
 
 
@@ -207,6 +213,10 @@ def _difference(result: Array, expected: Array) -> str | None:
     error = np.abs(result.astype(np.float64).ravel() - wide)
     worst = float(np.max(error - PEER_ERROR * np.abs(wide), initial=0.0))
     return None if worst <= allowed else f"its result is off by {np.max(error):.3g} where values are about {allowed / PEER_ERROR:.3g}"
+
+
+def _placed(call: Call) -> Call:
+    return Call(tuple(map(place, call.args)), {name: place(value) for name, value in call.kwargs.items()})
 
 
 def _shapes(case: Case, call: Call) -> str:
