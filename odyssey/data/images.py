@@ -67,10 +67,11 @@ def standardise(images: Array, mean: float, std: float) -> Array:
 def mean_and_std(images: Array) -> tuple[float, float]:
     """Over all pixels, in [0, 1] units. Summed exactly, so every machine gets the same two numbers."""
     if images.dtype == np.uint8:
-        counts = np.bincount(images.reshape(-1), minlength=256).astype(object)  # Python integers: no overflow
-        values = range(256)
-        total: float = sum(v * int(c) for v, c in zip(values, counts, strict=True))
-        squares: float = sum(v * v * int(c) for v, c in zip(values, counts, strict=True))
+        counts = np.zeros(256, np.int64)
+        for first in range(0, len(images), 4096):  # bincount makes eight bytes of each pixel while it works
+            counts += np.bincount(images[first : first + 4096].reshape(-1), minlength=256)
+        total: float = sum(value * int(count) for value, count in enumerate(counts))
+        squares: float = sum(value * value * int(count) for value, count in enumerate(counts))
         unit = 255.0
     else:
         total = float(images.sum(dtype=np.float64))

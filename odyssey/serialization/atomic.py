@@ -27,7 +27,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         >>> folder = tempfile.TemporaryDirectory()
         >>> with replacing(f"{folder.name}/greeting.txt") as file:
         ...     _ = file.write(b"hello")
-        >>> open(f"{folder.name}/greeting.txt").read()
+        >>> Path(f"{folder.name}/greeting.txt").read_text()
         'hello'
         >>> folder.cleanup()
     """

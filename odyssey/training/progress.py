@@ -55,14 +55,13 @@ class ProgressBar(Callback):
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Show the bar, where a resumed run left it."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=self.console,
             auto_refresh=False,
@@ -82,7 +81,7 @@ class ProgressBar(Callback):
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
         """Keep the held-out accuracy in view."""
         if "test_accuracy" in metrics:
-            self._held_out = f"  held out {metrics['test_accuracy']:.2%}"
+            self._held_out = f" (held out {metrics['test_accuracy']:.2%})"
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Draw the last state."""
@@ -106,7 +105,8 @@ class ProgressBar(Callback):
             loss, accuracy, speed = last["train_loss"], last["train_accuracy"], last["images_per_second"]
         else:
             loss = accuracy = speed = 0.0
-        figures = f"loss {loss:.4f}  accuracy {accuracy:.2%}{self._held_out}  {speed:,.0f} images/s"
+        held_out = self._held_out if self.console.width >= 100 else ""  # 80 columns have no room for it
+        figures = f"loss {loss:.4f}  accuracy {accuracy:.2%}{held_out}  {speed:,.0f} images/s"
         epoch = f"{min(trainer.epoch + 1, trainer.epochs)}/{trainer.epochs}"
         self._bar.update(self._task, completed=trainer.step, figures=figures, epoch=epoch, refresh=True)
         self._drawn = monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import isfinite
 from time import perf_counter
 from typing import Any
 
@@ -94,7 +95,11 @@ class Trainer:
         self.stopped = True
 
     def fit(self, epochs: int) -> None:
-        """Train until `epochs` epochs are complete, counting those of the run that was resumed."""
+        """Train until `epochs` epochs are complete, counting those of the run that was resumed.
+
+        Raises:
+            FloatingPointError: the loss is no longer finite; more steps would not bring it back.
+        """
         self.epochs = epochs
         self.stopped = False
         try:
@@ -139,7 +144,13 @@ class Trainer:
         seconds["backward"] += at_optimizer - at_backward
         seconds["optimizer"] += at_end - at_optimizer
         count = len(labels)
-        running.loss += loss.item() * count
+        value = loss.item()
+        if not isfinite(value):
+            raise FloatingPointError(
+                f"training: expected a finite loss, found {value} at step {self.step + 1} with a learning rate of "
+                f"{optimizer.lr:g}; choose a lower one"
+            )
+        running.loss += value * count
         running.correct += int((logits.data.argmax(1) == labels).sum())
         running.seen += count
         self.step += 1

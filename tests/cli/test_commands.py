@@ -169,6 +169,12 @@ def test_bad_data_leaves_nothing_behind(tmp_path, data):
     assert not out.parent.exists()
 
 
+def test_a_run_that_diverges_says_so(tmp_path, data):
+    with np.errstate(all="ignore"):
+        result = trained(tmp_path / "run", "--data", data, "--epochs", 3, "--batch-size", 8, "--lr", 1e20)
+    assert is_one_line(result, "expected a finite loss", "choose a lower one")
+
+
 @pytest.mark.parametrize("limit", [100, 100_000, 300_000])
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, data, limit):
     """No room for the configuration, for the first checkpoint, and for the one with momentum."""

@@ -217,6 +217,14 @@ def test_ctrl_c_is_left_alone_in_other_threads():
     thread.join()
 
 
+def test_a_loss_that_is_no_number_ends_the_run():
+    trainer = make()
+    trainer.base_lr = 1e30
+    message = r"expected a finite loss, found (nan|inf) at step .* choose a lower one"
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=message):
+        trainer.fit(4)
+
+
 def test_callbacks_are_told_in_order_and_closed_after_an_error():
     told = []
 

@@ -32,9 +32,18 @@ def test_a_bar_on_a_terminal():
     view.interval = 0.0
     make(callbacks=[view]).fit(3)
     shown = console.file.getvalue()
-    for part in ("epoch 1/3", "epoch 3/3", "21/21", "loss", "accuracy", "held out", "images/s", "left"):
+    for part in ("epoch 1/3", "epoch 3/3", "loss", "accuracy", "held out", "images/s", "left"):
         assert part in shown
     assert shown.rstrip().endswith("\x1b[?25h")  # the cursor is back
+
+
+def test_a_bar_fits_into_80_columns():
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    view = progress(console)
+    view.interval = 0.0
+    make(callbacks=[view]).fit(2)
+    assert "…" not in console.file.getvalue()
+    assert "left" in console.file.getvalue()
 
 
 def test_the_bar_comes_down_after_an_error():
