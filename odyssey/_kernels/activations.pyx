@@ -178,7 +178,7 @@ def elu_backward(grad: ArrayLike, x: ArrayLike, alpha: float = 1.0, out: Array |
     >>> od.elu_backward(np.float32([1, 1]), np.float32([-1, 3]))
     array([0.36787945, 1.        ], dtype=float32)
     """
-    return backward("elu_backward", K.elu_backward_f32, K.elu_backward_f64, grad, x, out, 12, alpha, 0)
+    return backward("elu_backward", K.elu_backward_f32, K.elu_backward_f64, grad, x, out, 10, alpha, 0)
 
 
 def selu(x: ArrayLike, out: Array | None = None) -> Array:
@@ -196,7 +196,7 @@ def selu_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Ar
     >>> od.selu_backward(np.float32([1, 1]), np.float32([-1, 3]))
     array([0.6467686, 1.050701 ], dtype=float32)
     """
-    return backward("selu_backward", K.selu_backward_f32, K.selu_backward_f64, grad, x, out, 12, 0, 0)
+    return backward("selu_backward", K.selu_backward_f32, K.selu_backward_f64, grad, x, out, 10, 0, 0)
 
 
 # ---- smooth ----------------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def tanh(x: ArrayLike, out: Array | None = None) -> Array:
     >>> od.tanh(np.float32([-1, 0]))
     array([-0.7615942,  0.       ], dtype=float32)
     """
-    return unary("tanh", K.tanh_f32, K.tanh_f64, x, out, 12)
+    return unary("tanh", K.tanh_f32, K.tanh_f64, x, out, 8)
 
 
 def tanh_backward(grad: ArrayLike, y: ArrayLike, out: Array | None = None) -> Array:
@@ -244,7 +244,7 @@ def silu(x: ArrayLike, out: Array | None = None) -> Array:
     >>> od.silu(np.float32([-1, 1]))
     array([-0.26894143,  0.7310586 ], dtype=float32)
     """
-    return unary("silu", K.silu_f32, K.silu_f64, x, out, 12)
+    return unary("silu", K.silu_f32, K.silu_f64, x, out, 8)
 
 
 def silu_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:
@@ -253,7 +253,7 @@ def silu_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Ar
     >>> od.silu_backward(np.float32([1, 1]), np.float32([0, 1]))
     array([0.5       , 0.92767054], dtype=float32)
     """
-    return backward("silu_backward", K.silu_backward_f32, K.silu_backward_f64, grad, x, out, 14, 0, 0)
+    return backward("silu_backward", K.silu_backward_f32, K.silu_backward_f64, grad, x, out, 12, 0, 0)
 
 
 cdef bint is_exact(const char *op, object approximate) except -1:
@@ -276,8 +276,8 @@ def gelu(x: ArrayLike, approximate: str = "none", out: Array | None = None) -> A
     array([0.      , 0.841192], dtype=float32)
     """
     if is_exact("gelu", approximate):
-        return unary("gelu", K.gelu_f32, K.gelu_f64, x, out, 20)
-    return unary("gelu", K.gelu_tanh_f32, K.gelu_tanh_f64, x, out, 14)
+        return unary("gelu", K.gelu_f32, K.gelu_f64, x, out, 16)
+    return unary("gelu", K.gelu_tanh_f32, K.gelu_tanh_f64, x, out, 10)
 
 
 def gelu_backward(grad: ArrayLike, x: ArrayLike, approximate: str = "none", out: Array | None = None) -> Array:
@@ -287,8 +287,8 @@ def gelu_backward(grad: ArrayLike, x: ArrayLike, approximate: str = "none", out:
     array([0.5      , 1.0833155], dtype=float32)
     """
     if is_exact("gelu_backward", approximate):
-        return backward("gelu_backward", K.gelu_backward_f32, K.gelu_backward_f64, grad, x, out, 24, 0, 0)
-    return backward("gelu_backward", K.gelu_tanh_backward_f32, K.gelu_tanh_backward_f64, grad, x, out, 16, 0, 0)
+        return backward("gelu_backward", K.gelu_backward_f32, K.gelu_backward_f64, grad, x, out, 20, 0, 0)
+    return backward("gelu_backward", K.gelu_tanh_backward_f32, K.gelu_tanh_backward_f64, grad, x, out, 14, 0, 0)
 
 
 def softplus(x: ArrayLike, beta: float = 1.0, threshold: float = 20.0, out: Array | None = None) -> Array:
@@ -297,7 +297,7 @@ def softplus(x: ArrayLike, beta: float = 1.0, threshold: float = 20.0, out: Arra
     >>> od.softplus(np.float32([-1, 0, 30]))
     array([ 0.3132617,  0.6931472, 30.       ], dtype=float32)
     """
-    return map1("softplus", K.softplus_f32, K.softplus_f64, x, out, 24, beta, threshold)
+    return map1("softplus", K.softplus_f32, K.softplus_f64, x, out, 16, beta, threshold)
 
 
 def softplus_backward(
@@ -308,7 +308,7 @@ def softplus_backward(
     >>> od.softplus_backward(np.float32([1, 1, 1]), np.float32([-1, 0, 30]))
     array([0.26894143, 0.5       , 1.        ], dtype=float32)
     """
-    return backward("softplus_backward", K.softplus_backward_f32, K.softplus_backward_f64, grad, x, out, 14, beta,
+    return backward("softplus_backward", K.softplus_backward_f32, K.softplus_backward_f64, grad, x, out, 18, beta,
                     threshold)
 
 
@@ -318,7 +318,7 @@ def mish(x: ArrayLike, out: Array | None = None) -> Array:
     >>> od.mish(np.float32([-1, 1]))
     array([-0.30340147,  0.86509836], dtype=float32)
     """
-    return unary("mish", K.mish_f32, K.mish_f64, x, out, 14)
+    return unary("mish", K.mish_f32, K.mish_f64, x, out, 12)
 
 
 def mish_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:

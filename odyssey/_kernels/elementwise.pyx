@@ -321,7 +321,7 @@ def divide(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     >>> od.divide(1.0, np.float32([2, 4]))
     array([0.5 , 0.25], dtype=float32)
     """
-    return binary("divide", K.divide_f32, K.divide_f64, a, b, out, 2)
+    return binary("divide", K.divide_f32, K.divide_f64, a, b, out, 3)
 
 
 def minimum(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
@@ -354,7 +354,7 @@ def power(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     >>> od.power(np.float32([2, 3, -2]), 3.0)
     array([ 8., 27., -8.], dtype=float32)
     """
-    return binary("power", K.power_f32, K.power_f64, a, b, out, 40)
+    return binary("power", K.power_f32, K.power_f64, a, b, out, 36)
 
 
 def scale(x: ArrayLike, alpha: float, out: Array | None = None) -> Array:
@@ -386,7 +386,7 @@ def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike, out: Array | None = None) -> A
     >>> od.fma(1 + tiny, 1 + tiny, -(1 + 2 * tiny))    # the product alone would round this to 0
     np.float32(5.9604645e-08)
     """
-    return map3("fma", ("a", "b", "c"), K.fma_f32, K.fma_f64, a, b, c, out, 1, 0, 0, True)
+    return map3("fma", ("a", "b", "c"), K.fma_f32, K.fma_f64, a, b, c, out, 2, 0, 0, True)
 
 
 # ---- functions --------------------------------------------------------------------------------------------------------
@@ -397,7 +397,7 @@ def exp(x: ArrayLike, out: Array | None = None) -> Array:
     >>> od.exp(np.float32([0, 1]))
     array([1.       , 2.7182817], dtype=float32)
     """
-    return unary("exp", K.exp_f32, K.exp_f64, x, out, 12)
+    return unary("exp", K.exp_f32, K.exp_f64, x, out, 6)
 
 
 def log(x: ArrayLike, out: Array | None = None) -> Array:
@@ -406,7 +406,7 @@ def log(x: ArrayLike, out: Array | None = None) -> Array:
     >>> od.log(np.float32([1, 10]))
     array([0.       , 2.3025851], dtype=float32)
     """
-    return unary("log", K.log_f32, K.log_f64, x, out, 12)
+    return unary("log", K.log_f32, K.log_f64, x, out, 7)
 
 
 def log2(x: ArrayLike, out: Array | None = None) -> Array:
@@ -417,7 +417,7 @@ def log2(x: ArrayLike, out: Array | None = None) -> Array:
     >>> od.log2(np.float32([1, 1024]))
     array([ 0., 10.], dtype=float32)
     """
-    return unary("log2", K.log2_f32, K.log2_f64, x, out, 12)
+    return unary("log2", K.log2_f32, K.log2_f64, x, out, 7)
 
 
 def sqrt(x: ArrayLike, out: Array | None = None) -> Array:
@@ -426,7 +426,7 @@ def sqrt(x: ArrayLike, out: Array | None = None) -> Array:
     >>> od.sqrt(np.float32([4, 2]))
     array([2.       , 1.4142135], dtype=float32)
     """
-    return unary("sqrt", K.sqrt_f32, K.sqrt_f64, x, out, 3)
+    return unary("sqrt", K.sqrt_f32, K.sqrt_f64, x, out, 4)
 
 
 def reciprocal(x: ArrayLike, out: Array | None = None) -> Array:
@@ -435,7 +435,7 @@ def reciprocal(x: ArrayLike, out: Array | None = None) -> Array:
     >>> od.reciprocal(np.float32([2, 5]))
     array([0.5, 0.2], dtype=float32)
     """
-    return unary("reciprocal", K.reciprocal_f32, K.reciprocal_f64, x, out, 2)
+    return unary("reciprocal", K.reciprocal_f32, K.reciprocal_f64, x, out, 3)
 
 
 def sin(x: ArrayLike, out: Array | None = None) -> Array:
@@ -446,7 +446,7 @@ def sin(x: ArrayLike, out: Array | None = None) -> Array:
     >>> od.sin(np.float32([0, 1]))
     array([0.      , 0.841471], dtype=float32)
     """
-    return unary("sin", K.sin_f32, K.sin_f64, x, out, 20)
+    return unary("sin", K.sin_f32, K.sin_f64, x, out, 10)
 
 
 def cos(x: ArrayLike, out: Array | None = None) -> Array:
@@ -457,7 +457,7 @@ def cos(x: ArrayLike, out: Array | None = None) -> Array:
     >>> od.cos(np.float32([0, 1]))
     array([1.       , 0.5403023], dtype=float32)
     """
-    return unary("cos", K.cos_f32, K.cos_f64, x, out, 20)
+    return unary("cos", K.cos_f32, K.cos_f64, x, out, 10)
 
 
 def erf(x: ArrayLike, out: Array | None = None) -> Array:
@@ -468,7 +468,7 @@ def erf(x: ArrayLike, out: Array | None = None) -> Array:
     >>> od.erf(np.float32([0, 1]))
     array([0.       , 0.8427008], dtype=float32)
     """
-    return unary("erf", K.erf_f32, K.erf_f64, x, out, 20)
+    return unary("erf", K.erf_f32, K.erf_f64, x, out, 7)
 
 
 def erf_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:

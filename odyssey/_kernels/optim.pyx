@@ -195,7 +195,7 @@ def adam_step(
     """
     cdef ody_map m
     fill_adam("adam_step", &m, step, lr, beta1, beta2, eps, weight_decay)
-    run_step("adam_step", K.adam_step_f32, K.adam_step_f64, ADAM_NAMES, (param, grad, exp_avg, exp_avg_sq), &m, 8)
+    run_step("adam_step", K.adam_step_f32, K.adam_step_f64, ADAM_NAMES, (param, grad, exp_avg, exp_avg_sq), &m, 10)
 
 
 def adamw_step(
@@ -221,4 +221,4 @@ def adamw_step(
     """
     cdef ody_map m
     fill_adam("adamw_step", &m, step, lr, beta1, beta2, eps, <double> lr * <double> weight_decay)
-    run_step("adamw_step", K.adamw_step_f32, K.adamw_step_f64, ADAM_NAMES, (param, grad, exp_avg, exp_avg_sq), &m, 8)
+    run_step("adamw_step", K.adamw_step_f32, K.adamw_step_f64, ADAM_NAMES, (param, grad, exp_avg, exp_avg_sq), &m, 10)

@@ -17,8 +17,9 @@ enum {
     MAX_BLOCK = 32768,  /* elements: small enough to share out among threads */
     SHORT_ROW = 64,     /* elements below which copying rows together costs less than a kernel call for each */
     TILE = 64,          /* columns of a block whose rows lie closer together than its columns */
-    GRAIN = 32768,      /* additions' worth of work that pays for waking a thread */
-    LINE = 64,
+    GRAIN = 32768,      /* the least a thread is given, in additions of floats: a microsecond and a half */
+    SHARED = 4 * GRAIN, /* from here on work is shared; below, waking a thread takes longer than it saves */
+    LINE = 64,          /* elements: whole cache lines of either type */
 };
 
 /* Beyond this many bytes moved, results would only push useful data out of the last-level cache. */
@@ -60,7 +61,8 @@ int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int 
     size_t bytes = m->n * itemsize * (size_t)(inputs + outputs);
     ody_announce(op, bytes);
     /* A small call goes straight through. */
-    if (m->n * (size_t)cost < 2 * GRAIN) {
+    const size_t element_cost = (size_t)cost * itemsize / sizeof(float);
+    if (m->n * element_cost < SHARED) {
         f(m);
         return 0;
     }
@@ -69,14 +71,14 @@ int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int 
     for (int i = 0; i < inputs; i++)
         for (int k = 0; k < outputs; k++) in_place |= m->in[i] == m->out[k];
     if (bytes > stream_threshold() && !in_place) whole.flags |= ODY_STREAM;
-    int threads = ody_threads();
+    size_t threads = (size_t)ody_threads();
     if (threads == 1) {
         f(&whole);
         return 0;
     }
     /* A few chunks per thread even out what else the machine does; whole cache lines keep threads apart. */
-    size_t grain = GRAIN / (size_t)cost / LINE * LINE + LINE;
-    size_t chunk = (m->n / ((size_t)threads * 4) + LINE - 1) / LINE * LINE;
+    size_t grain = GRAIN / element_cost / LINE * LINE + LINE;
+    size_t chunk = (m->n / (threads * 4) + LINE - 1) / LINE * LINE;
     map_job job = {f, &whole, inputs, outputs, itemsize, chunk > grain ? chunk : grain};
     ody_parallel(map_task, &job, (m->n + job.chunk - 1) / job.chunk);
     return 0;
@@ -276,10 +278,13 @@ int ody_run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e) {
         return ody_run_map(op, f, &whole, e->inputs, e->outputs, e->itemsize, e->cost);
     }
     ody_announce(op, w.outer * w.rows * w.columns * e->itemsize * (size_t)w.operands);
-    size_t block_cost = w.block_rows * w.block_columns * (size_t)(e->cost + 4 * w.any_staged) + 32;
+    /* Staging an operand costs some additions an element, a block some more. */
+    size_t element_cost = (size_t)e->cost * e->itemsize / sizeof(float) + 4 * (size_t)w.any_staged;
+    size_t block_cost = w.block_rows * w.block_columns * element_cost + 256;
     size_t threads = (size_t)ody_threads();
     w.blocks_per_task = GRAIN / block_cost + 1;
     if (w.blocks_per_task < w.blocks / (threads * 8)) w.blocks_per_task = w.blocks / (threads * 8);
+    if (w.blocks * block_cost < SHARED) w.blocks_per_task = w.blocks;
     ody_parallel(blocks_task, &w, (w.blocks + w.blocks_per_task - 1) / w.blocks_per_task);
     return w.failed ? -1 : 0;
 }
