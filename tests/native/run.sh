@@ -2,6 +2,7 @@
 # Builds a native test for each instruction set and compares what they print.
 #
 #   tests/native/run.sh vec_test                    digests over every function of vec.h
+#   tests/native/run.sh math_exhaustive -s 65537    errors of math_f32.h on a sample of all floats (-s 1: on all)
 #
 # Prints which instruction sets ran and which could not; fails if outputs differ or a run fails.
 # CC and CROSS_CC choose the compilers, ODY_ISAS the instruction sets (default: all four).

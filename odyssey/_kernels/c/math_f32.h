@@ -1,0 +1,705 @@
+/*
+ * math_f32.h: the functions of sixteen floats.
+ *
+ * Everything is made of +, -, *, fma, /, integer operations, selects and eight-entry lookups, so the bits are the same on
+ * every instruction set. Bounds marked "max" were measured over all 2^32 inputs against double precision
+ * (tests/native/math_exhaustive.c). Polynomials come from tools/minimax.py, which names their intervals and errors.
+ *
+ * Unless a function says otherwise: NaN gives NaN, subnormals are honoured in both directions, f(-0) = -0 where f is odd
+ * or f(0) = 0, and infinities give the limit.
+ *
+ * Three ideas recur.
+ *   e^x = 2^k (1 + s) with s = e^r - 1 kept apart: adding it last, inside an fma, saves a rounding.
+ *   2^k as a product of two powers: the first keeps results normal, the second rounds once, into the subnormals.
+ *   A self-gated unit is relu(x) - |x| E(|x|): E is small where its error would show.
+ */
+#ifndef ODY_MATH_F32_H
+#define ODY_MATH_F32_H
+
+#include "vec.h"
+
+/* largest relative error 2^-28.21 */
+static const float ody_exp_f32[5] = {
+    0x1.fffffcp-2f, 0x1.55548cp-3f, 0x1.555868p-5f, 0x1.123dcap-7f, 0x1.6ab3e8p-10f,
+};
+
+/* largest relative error 2^-27.77 */
+static const float ody_log_f32[9] = {
+    -0x1.fffff8p-2f, 0x1.55554ep-2f, -0x1.000438p-2f, 0x1.99a59ap-3f, -0x1.5424fep-3f, 0x1.224a18p-3f,
+    -0x1.0f23c0p-3f, 0x1.095c08p-3f, -0x1.3b60dep-4f,
+};
+
+/* largest relative error 2^-27.5 */
+static const float ody_log2_f32[9] = {
+    -0x1.715470p-1f, 0x1.ec7078p-2f, -0x1.715b14p-2f, 0x1.2786fcp-2f, -0x1.eaa8a8p-3f, 0x1.a18decp-3f,
+    -0x1.867bacp-3f, 0x1.86d85cp-3f, -0x1.de8216p-4f,
+};
+
+/* largest relative error 2^-27.87 */
+static const float ody_sin_f32[3] = {
+    -0x1.555544p-3f, 0x1.1106bcp-7f, -0x1.9916a0p-13f,
+};
+
+/* largest relative error 2^-33.13 */
+static const float ody_cos_f32[4] = {
+    -0x1.000000p-1f, 0x1.55554ap-5f, -0x1.6c0c1ap-10f, 0x1.99e0eep-16f,
+};
+
+/* largest relative error 2^-27.47 */
+static const float ody_softplus_f32[10] = {
+    0x1.000000p+0f, -0x1.ffffd2p-2f, 0x1.554dd0p-2f, -0x1.ff23e2p-3f, 0x1.934b28p-3f, -0x1.3a429cp-3f, 0x1.b4aa98p-4f,
+    -0x1.d6a80cp-5f, 0x1.490ce6p-6f, -0x1.af330ep-9f,
+};
+
+/* largest relative error 2^-27.58 */
+static const float ody_mills_f32[10][8] = {
+    {0x1.ef4134p-3f, 0x1.73670ap-1f, 0x1.7370b2p+0f, 0x1.358494p+1f, 0x1.ef39dcp+1f, 0x1.736c3ap+2f, 0x1.168dfep+3f,
+     0x1.925e16p+3f},
+    {0x1.aa7442p-2f, 0x1.37de8ep-2f, 0x1.aeaf86p-3f, 0x1.2949dcp-3f, 0x1.8e78d8p-4f, 0x1.11dbf8p-4f, 0x1.72ab32p-5f,
+     0x1.024c7cp-5f},
+    {-0x1.3163e6p-2f, -0x1.6c9398p-3f, -0x1.80455ep-4f, -0x1.88a1b6p-5f, -0x1.71976ap-6f, -0x1.65d880p-7f,
+     -0x1.4c34b6p-8f, -0x1.44a520p-9f},
+    {0x1.609a84p-3f, 0x1.6746cap-4f, 0x1.2fd15cp-5f, 0x1.df74c4p-7f, 0x1.47e96cp-8f, 0x1.c87e62p-10f, 0x1.2635f2p-11f,
+     0x1.9596cap-13f},
+    {-0x1.5e5780p-4f, -0x1.385b66p-5f, -0x1.b4f65ep-7f, -0x1.121998p-8f, -0x1.1797e0p-10f, -0x1.1caf66p-12f,
+     -0x1.019654p-14f, -0x1.f7bbd6p-17f},
+    {0x1.363e3cp-5f, 0x1.ebf87ep-7f, 0x1.22a1d0p-8f, 0x1.281bdap-10f, 0x1.cbecc6p-13f, 0x1.5b9ff8p-15f,
+     0x1.be06e6p-18f, 0x1.370146p-20f},
+    {-0x1.f47d26p-7f, -0x1.6500a0p-8f, -0x1.69a106p-10f, -0x1.303fb4p-12f, -0x1.6d2b20p-15f, -0x1.9fdb7ap-18f,
+     -0x1.7cea46p-21f, -0x1.7d9a10p-24f},
+    {0x1.754e4ep-8f, 0x1.e34c88p-10f, 0x1.a9197ap-12f, 0x1.2b0b06p-14f, 0x1.18d426p-17f, 0x1.e8825cp-21f,
+     0x1.42eef8p-24f, 0x1.d1b778p-28f},
+    {-0x1.07bfa4p-9f, -0x1.376584p-11f, -0x1.ea96dap-14f, -0x1.20bc2cp-16f, -0x1.c87fe6p-20f, -0x1.248daap-23f,
+     -0x1.290a16p-27f, -0x1.279a8ap-31f},
+    {0x1.58ca32p-11f, 0x1.768bf2p-13f, 0x1.022834p-15f, 0x1.05dfd8p-18f, 0x1.61a094p-22f, 0x1.49483ap-26f,
+     0x1.ed7e70p-31f, 0x1.67589cp-35f},
+};
+
+/* largest relative error 2^-25.99 */
+static const float ody_tanh_f32[9][8] = {
+    {0.0f, 0x1.ce24c6p-2f, 0x1.ce244ep-1f, 0x1.811178p+0f, 0x1.341b3ap+1f, 0x1.ce235cp+1f, 0x1.5a9274p+2f,
+     0x1.f4b058p+2f},
+    {0.0f, 0x1.b120e2p-2f, 0x1.6f658ap-1f, 0x1.cfd20ep-1f, 0x1.f7c214p-1f, 0x1.ff407ap-1f, 0x1.fffad0p-1f,
+     0x1.fffff6p-1f},
+    {0x1.000000p+0f, 0x1.a465f8p-1f, 0x1.f0bbb4p-2f, 0x1.6f4d0ap-3f, 0x1.059e2ap-5f, 0x1.7ec452p-9f, 0x1.4bf070p-14f,
+     0x1.5813aep-21f},
+    {-0x1.215e68p-23f, -0x1.63a33ap-2f, -0x1.647166p-2f, -0x1.4cbccap-3f, -0x1.016668p-5f, -0x1.7e3776p-9f,
+     -0x1.4ca7b4p-14f, -0x1.58d72cp-21f},
+    {-0x1.555322p-2f, -0x1.03adb2p-3f, 0x1.68cae2p-4f, 0x1.65fca2p-4f, 0x1.4c167ep-6f, 0x1.fc2166p-10f,
+     0x1.bb923cp-15f, 0x1.cbe448p-22f},
+    {-0x1.6a51a0p-13f, 0x1.5ae9c8p-3f, 0x1.b17330p-5f, -0x1.9a0b0ap-6f, -0x1.36b936p-7f, -0x1.f88d26p-11f,
+     -0x1.af6f72p-16f, -0x1.bf416ap-23f},
+    {0x1.14599ap-3f, -0x1.6c2706p-7f, -0x1.cf7f58p-5f, -0x1.45f07ep-9f, 0x1.ae8222p-9f, 0x1.8f0472p-12f,
+     0x1.593896p-17f, 0x1.65bb5cp-24f},
+    {-0x1.d5a666p-8f, -0x1.e2333ap-5f, 0x1.bbf692p-7f, 0x1.d4922ap-8f, -0x1.71406ap-11f, -0x1.0f28aep-13f,
+     -0x1.1ef992p-18f, -0x1.2a2018p-25f},
+    {-0x1.4c6956p-5f, 0x1.7c60eap-6f, 0x1.3f3dd2p-7f, -0x1.fd6c2ep-9f, -0x1.1c4efep-18f, 0x1.243762p-15f,
+     0x1.4630bcp-20f, 0x1.545dd8p-27f},
+};
+
+/* largest relative error 2^-24.85 */
+static const float ody_erf_f32[8][8] = {
+    {0.0f, 0x1.0ca8b8p-1f, 0x1.0ca508p+0f, 0x1.92f99ep+0f, 0x1.0c9db0p+1f, 0x1.4fd34cp+1f, 0x1.92ec6cp+1f,
+     0x1.d62d34p+1f},
+    {0.0f, 0x1.157b5cp-1f, 0x1.b97368p-1f, 0x1.f2af88p-1f, 0x1.fe76e2p-1f, 0x1.ffe4e0p-1f, 0x1.fffee2p-1f,
+     0x1.fffffap-1f},
+    {0x1.06eba8p-3f, 0x1.b6ae2ep-1f, 0x1.802602p-2f, 0x1.83e082p-4f, 0x1.c42738p-7f, 0x1.2f13bep-10f, 0x1.d6cbd0p-15f,
+     0x1.a27e1cp-20f},
+    {-0x1.685c2ap-21f, -0x1.cc5fe4p-2f, -0x1.931f90p-2f, -0x1.314898p-3f, -0x1.da6fa2p-6f, -0x1.8d92c6p-9f,
+     -0x1.727606p-13f, -0x1.8036dcp-18f},
+    {-0x1.811cfcp-2f, -0x1.06e022p-3f, 0x1.33d716p-3f, 0x1.ff8aa4p-4f, 0x1.26460ep-5f, 0x1.42427ap-8f,
+     0x1.70013cp-12f, 0x1.c160c6p-17f},
+    {-0x1.751472p-11f, 0x1.77fd88p-3f, 0x1.ad2608p-5f, -0x1.8df708p-5f, -0x1.cb6aacp-6f, -0x1.64bd4cp-8f,
+     -0x1.033692p-11f, -0x1.7dc9d2p-16f},
+    {0x1.e50accp-4f, 0x1.bab724p-11f, -0x1.0c6452p-4f, -0x1.ef0f12p-8f, 0x1.994ea6p-7f, 0x1.1ae860p-8f,
+     0x1.1f2f7ap-11f, 0x1.11766ap-15f},
+    {-0x1.464edep-6f, -0x1.900798p-5f, 0x1.1660f2p-7f, 0x1.0c4658p-6f, -0x1.43ff1ap-10f, -0x1.268cfap-9f,
+     -0x1.bf6e0ep-12f, -0x1.11eda8p-15f},
+};
+
+/* largest relative error 2^-45.09 */
+static const double ody_pow_f32_log2[6] = {
+    0x1.71547652b8251p+1, 0x1.ec709dc53cdb2p-1, 0x1.2776c29288565p-1, 0x1.a61a2f7869573p-2, 0x1.47953661fc69ep-2,
+    0x1.21b2ddc3a3e40p-2,
+};
+
+/* largest relative error 2^-34.48 */
+static const double ody_pow_f32_exp2[8] = {
+    0x1.ffffffffabc2ap-1, 0x1.62e42ff11598bp-1, 0x1.ebfbe0a4bd177p-3, 0x1.c6b08ab1fe880p-5, 0x1.3b29dc03c0651p-7,
+    0x1.5d8a61065333bp-10, 0x1.446a77cf1e190p-13, 0x1.fe3815c5eefc7p-17,
+};
+
+/* ---- pieces ---------------------------------------------------------------------------------------------------- */
+
+/* c[0] + c[1] x + ... + c[n-1] x^(n-1), n a constant. */
+ODY_INLINE f32x16 f32x16_horner(f32x16 x, const float *c, int n) {
+    f32x16 p = f32x16_splat(c[n - 1]);
+    for (int i = n - 2; i >= 0; i--) p = f32x16_fma(p, x, f32x16_splat(c[i]));
+    return p;
+}
+
+/* 2^k for -126 <= k <= 127. */
+ODY_INLINE f32x16 f32x16_exp2i(i32x16 k) {
+    return f32x16_from_bits(i32x16_shl(i32x16_add(k, i32x16_splat(127)), 23));
+}
+
+/* v where x is negative or -0, else 0; and the like. The sign bit alone decides, NaN's too. */
+ODY_INLINE m32x16 f32x16_sign(f32x16 x) { return i32x16_gt(i32x16_splat(0), f32x16_bits(x)); }
+
+/* max(x, 0), but -0 stays -0 and NaN stays NaN. */
+ODY_INLINE f32x16 f32x16_positive(f32x16 x) { return f32x16_max(f32x16_zero(), x); }
+
+/* e^(x + lo) = 2^k (1 + s + s_lo), |lo| << |x| < 2^22: x + lo = k ln 2 + r, s = r + r^2 P(r), s_lo its rounding error. */
+typedef struct {
+    f32x16 s, s_lo;
+    i32x16 k;
+} ody_exp_f32_parts;
+
+ODY_INLINE ody_exp_f32_parts f32x16_exp_parts(f32x16 x, f32x16 lo) {
+    const f32x16 magic = f32x16_splat(0x1.8p23f); /* adding it rounds to an integer, and leaves that in the low bits */
+    f32x16 t = f32x16_fma(x, f32x16_splat(0x1.715476p+0f), magic);
+    f32x16 n = f32x16_sub(t, magic);
+    f32x16 r = f32x16_fnma(n, f32x16_splat(0x1.62e430p-1f), x);
+    r = f32x16_fnma(n, f32x16_splat(-0x1.05c610p-29f), r);
+    r = f32x16_add(r, lo);
+    f32x16 p = f32x16_horner(r, ody_exp_f32, 5), r2 = f32x16_mul(r, r);
+    f32x16 s = f32x16_fma(r2, p, r), s_lo = f32x16_fma(r2, p, f32x16_sub(r, s));
+    return (ody_exp_f32_parts){s, s_lo, i32x16_sub(f32x16_bits(t), f32x16_bits(magic))};
+}
+
+/* 2^k = a b for -190 <= k <= 127: a = 2^max(k, -64) keeps what it multiplies normal, b brings it down in one rounding. */
+typedef struct {
+    f32x16 a, b;
+} ody_scale_f32;
+
+ODY_INLINE ody_scale_f32 f32x16_scale(i32x16 k) {
+    i32x16 high = i32x16_max(k, i32x16_splat(-64));
+    return (ody_scale_f32){f32x16_exp2i(high), f32x16_exp2i(i32x16_sub(k, high))};
+}
+
+/* ---- exponentials ---------------------------------------------------------------------------------------------- */
+
+/* e^x. x beyond [-104, 89] gives 0 and inf. */
+ODY_INLINE f32x16 f32x16_exp(f32x16 x) {
+    x = f32x16_min(f32x16_splat(89.0f), f32x16_max(f32x16_splat(-104.0f), x)); /* in this order NaN passes */
+    ody_exp_f32_parts e = f32x16_exp_parts(x, f32x16_zero());
+    i32x16 half = i32x16_sra(e.k, 1);
+    f32x16 y = f32x16_mul(f32x16_add(f32x16_splat(1.0f), e.s), f32x16_exp2i(half));
+    return f32x16_mul(y, f32x16_exp2i(i32x16_sub(e.k, half)));
+}
+
+/* e^x - 1 = (2^k - 1) + 2^k s, both sums with their rounding errors carried along. */
+ODY_INLINE f32x16 f32x16_expm1(f32x16 x) {
+    const f32x16 magic = f32x16_splat(0x1.8p23f), ln2_lo = f32x16_splat(-0x1.05c610p-29f);
+    f32x16 c = f32x16_min(f32x16_splat(89.0f), f32x16_max(f32x16_splat(-17.4f), x));
+    f32x16 t = f32x16_fma(c, f32x16_splat(0x1.715476p+0f), magic);
+    f32x16 n = f32x16_sub(t, magic);
+    f32x16 r_hi = f32x16_fnma(n, f32x16_splat(0x1.62e430p-1f), c);
+    f32x16 r = f32x16_fnma(n, ln2_lo, r_hi);
+    f32x16 r_lo = f32x16_fnma(n, ln2_lo, f32x16_sub(r_hi, r));
+    f32x16 r2 = f32x16_mul(r, r), p = f32x16_horner(r, ody_exp_f32, 5);
+    f32x16 s = f32x16_fma(r2, p, r);
+    f32x16 s_lo = f32x16_add(f32x16_fma(r2, p, f32x16_sub(r, s)), f32x16_fma(r_lo, s, r_lo));
+    i32x16 k = i32x16_sub(f32x16_bits(t), f32x16_bits(magic)), k_a = i32x16_min(k, i32x16_splat(127));
+    f32x16 a = f32x16_exp2i(k_a), a_1 = f32x16_sub(a, f32x16_splat(1.0f));
+    f32x16 y = f32x16_fma(a, s, a_1);
+    f32x16 y_lo = f32x16_fma(a, s_lo, f32x16_fma(a, s, f32x16_sub(a_1, y)));
+    y_lo = f32x16_add(y_lo, f32x16_sub(f32x16_sub(a, a_1), f32x16_splat(1.0f)));
+    y = f32x16_mul(f32x16_add(y, y_lo), f32x16_exp2i(i32x16_sub(k, k_a)));
+    return f32x16_copysign(y, x);
+}
+
+/*
+ * 1 / (1 + e^-x). With z = e^-|x| = a b (1 + s): 1 / (1 + z) to about 30 bits, as q + q err, times z for negative x.
+ * sigmoid(-inf) = 0.
+ */
+ODY_INLINE f32x16 f32x16_sigmoid(f32x16 x) {
+    const f32x16 one = f32x16_splat(1.0f);
+    m32x16 negative = f32x16_sign(x);
+    f32x16 t = f32x16_max(f32x16_splat(-104.0f), f32x16_copysign(x, f32x16_splat(-1.0f)));
+    ody_exp_f32_parts e = f32x16_exp_parts(t, f32x16_zero());
+    ody_scale_f32 z = f32x16_scale(e.k);
+    f32x16 d = f32x16_fma(z.a, e.s, f32x16_add(one, z.a));
+    f32x16 d_lo = f32x16_fma(z.a, e.s, f32x16_add(f32x16_sub(one, d), z.a));
+    f32x16 q = f32x16_div(one, d);
+    f32x16 err = f32x16_fnma(q, d_lo, f32x16_fnma(q, d, one));
+    f32x16 with_z = f32x16_add(e.s, f32x16_add(e.s_lo, err));
+    f32x16 y = f32x16_fma(q, f32x16_select(negative, with_z, err), q);
+    return f32x16_select(negative, f32x16_mul(f32x16_mul(y, z.a), z.b), y);
+}
+
+/* x / (1 + e^-x), the quotient brought down by 2^(k_a - k) where e^-x is huge. silu(-inf) = -0. */
+ODY_INLINE f32x16 f32x16_silu(f32x16 x) {
+    x = f32x16_max(f32x16_splat(-110.0f), x); /* silu(-110) rounds to -0 */
+    f32x16 t = f32x16_max(f32x16_splat(-87.0f), f32x16_neg(x));
+    ody_exp_f32_parts e = f32x16_exp_parts(t, f32x16_zero());
+    i32x16 k = i32x16_min(e.k, i32x16_splat(64));
+    f32x16 a = f32x16_exp2i(k);
+    f32x16 d = f32x16_fma(a, e.s, f32x16_add(f32x16_splat(1.0f), a));
+    return f32x16_mul(f32x16_div(x, d), f32x16_exp2i(i32x16_sub(k, e.k)));
+}
+
+/* log(1 + e^x) = max(x, 0) + log1p(z), log1p(z) / z a polynomial in z = e^-|x|. softplus(-inf) = 0. */
+ODY_INLINE f32x16 f32x16_softplus(f32x16 x) {
+    f32x16 t = f32x16_max(f32x16_splat(-104.0f), f32x16_copysign(x, f32x16_splat(-1.0f)));
+    ody_exp_f32_parts e = f32x16_exp_parts(t, f32x16_zero());
+    ody_scale_f32 z = f32x16_scale(e.k);
+    f32x16 g = f32x16_horner(f32x16_fma(z.a, e.s, z.a), ody_softplus_f32, 10);
+    f32x16 y = f32x16_mul(f32x16_fma(g, e.s, g), z.a);
+    return f32x16_fma(y, z.b, f32x16_max(f32x16_zero(), x));
+}
+
+/*
+ * x tanh(log(1 + e^x)). With z = e^-|x| and v = z or 2 z,
+ *   x < 0:  x z (1 - f),   f = z (z + 1) / (z (z + 2) + 2)
+ *   x > 0:  x - x f,       f = 2 z^2 / (z (2 z + 2) + 1).
+ * mish(-inf) = -0.
+ */
+ODY_INLINE f32x16 f32x16_mish(f32x16 x) {
+    const f32x16 one = f32x16_splat(1.0f), two = f32x16_splat(2.0f);
+    m32x16 negative = f32x16_sign(x);
+    f32x16 t = f32x16_min(f32x16_splat(110.0f), f32x16_abs(x));
+    ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(t), f32x16_zero());
+    ody_scale_f32 scale = f32x16_scale(e.k);
+    f32x16 z = f32x16_fma(scale.a, e.s, scale.a);
+    f32x16 v = f32x16_select(negative, z, f32x16_add(z, z));
+    f32x16 num = f32x16_fma(z, v, f32x16_select(negative, z, f32x16_zero()));
+    f32x16 den = f32x16_fma(z, f32x16_add(v, two), f32x16_select(negative, two, one));
+    f32x16 f = f32x16_div(num, den);
+    f32x16 ta = f32x16_mul(t, scale.a), m = f32x16_fnma(f, f32x16_add(one, e.s), e.s); /* (1 + s) (1 - f) - 1 */
+    f32x16 y = f32x16_select(negative, f32x16_fma(ta, m, ta), f32x16_mul(t, f));
+    return f32x16_fnma(y, scale.b, f32x16_positive(x));
+}
+
+/* ---- logarithms ------------------------------------------------------------------------------------------------ */
+
+/*
+ * x = 2^k m with m in [sqrt(1/2), sqrt(2)). Zero, subnormals, negatives, inf and NaN are rare and handled apart: for
+ * them x is replaced by a normal number here, and *special tells the caller to call f32x16_log_special.
+ */
+ODY_INLINE f32x16 f32x16_log_split(f32x16 x, f32x16 *k) {
+    i32x16 above = i32x16_sub(f32x16_bits(x), i32x16_splat(0x3f3504f3)); /* sqrt(1/2) */
+    *k = f32x16_from_i32(i32x16_sra(above, 23));
+    return f32x16_from_bits(i32x16_sub(f32x16_bits(x), i32x16_and(above, i32x16_splat((int32_t)0xff800000))));
+}
+
+/* Not a positive normal number: as unsigned integers, bits - bits(FLT_MIN) >= bits(inf) - bits(FLT_MIN). */
+ODY_INLINE m32x16 f32x16_log_is_special(f32x16 x) {
+    i32x16 biased = i32x16_add(f32x16_bits(x), i32x16_splat(0x7f800000));
+    return i32x16_gt(biased, i32x16_splat(-0x01000001));
+}
+
+/* log of 0 is -inf, of negatives NaN, of inf inf, of NaN NaN. `y` is what the main path made of the others. */
+ODY_INLINE f32x16 f32x16_log_special(f32x16 x, f32x16 y) {
+    y = f32x16_select(f32x16_eq(x, f32x16_splat(INFINITY)), x, y);
+    y = f32x16_select(f32x16_eq(x, f32x16_zero()), f32x16_splat(-INFINITY), y);
+    return f32x16_select(f32x16_ge(x, f32x16_zero()), y, f32x16_splat(NAN));
+}
+
+/* log x = k ln 2 + f + f^2 P(f), f = m - 1, summed with the first rounding error carried along. */
+ODY_INLINE f32x16 f32x16_log_normal(f32x16 x, f32x16 k_more) {
+    f32x16 k, m = f32x16_log_split(x, &k);
+    k = f32x16_add(k, k_more);
+    f32x16 f = f32x16_sub(m, f32x16_splat(1.0f));
+    f32x16 p = f32x16_horner(f, ody_log_f32, 9);
+    f32x16 c = f32x16_mul(k, f32x16_splat(0x1.62e4p-1f)); /* exact: 16 bits times at most 8 */
+    f32x16 y = f32x16_add(c, f);
+    f32x16 lo = f32x16_sub(f, f32x16_sub(y, c));
+    lo = f32x16_add(lo, f32x16_fma(k, f32x16_splat(0x1.7f7d1cp-20f), f32x16_mul(f32x16_mul(f, f), p)));
+    return f32x16_add(y, lo);
+}
+
+ODY_INLINE f32x16 f32x16_log(f32x16 x) {
+    f32x16 y = f32x16_log_normal(x, f32x16_zero());
+    m32x16 special = f32x16_log_is_special(x);
+    if (__builtin_expect(m32x16_any(special), 0)) {
+        m32x16 small = f32x16_lt(x, f32x16_splat(FLT_MIN));
+        f32x16 up = f32x16_select(small, f32x16_mul(x, f32x16_splat(0x1p24f)), x);
+        y = f32x16_log_normal(up, f32x16_select(small, f32x16_splat(-24.0f), f32x16_zero()));
+        y = f32x16_log_special(x, y);
+    }
+    return y;
+}
+
+/* log2 x = k + f / ln 2 + f^2 P(f), the middle product in two parts. Exact at powers of two. */
+ODY_INLINE f32x16 f32x16_log2_normal(f32x16 x, f32x16 k_more) {
+    const f32x16 l_hi = f32x16_splat(0x1.715476p+0f), l_lo = f32x16_splat(0x1.4ae0c0p-26f);
+    f32x16 k, m = f32x16_log_split(x, &k);
+    k = f32x16_add(k, k_more);
+    f32x16 f = f32x16_sub(m, f32x16_splat(1.0f));
+    f32x16 p = f32x16_horner(f, ody_log2_f32, 9);
+    f32x16 c = f32x16_mul(f, l_hi), c_lo = f32x16_fma(f, l_lo, f32x16_fma(f, l_hi, f32x16_neg(c)));
+    f32x16 y = f32x16_add(k, c);
+    f32x16 lo = f32x16_add(f32x16_sub(c, f32x16_sub(y, k)), c_lo);
+    return f32x16_add(y, f32x16_fma(f32x16_mul(f, f), p, lo));
+}
+
+ODY_INLINE f32x16 f32x16_log2(f32x16 x) {
+    f32x16 y = f32x16_log2_normal(x, f32x16_zero());
+    m32x16 special = f32x16_log_is_special(x);
+    if (__builtin_expect(m32x16_any(special), 0)) {
+        m32x16 small = f32x16_lt(x, f32x16_splat(FLT_MIN));
+        f32x16 up = f32x16_select(small, f32x16_mul(x, f32x16_splat(0x1p24f)), x);
+        y = f32x16_log2_normal(up, f32x16_select(small, f32x16_splat(-24.0f), f32x16_zero()));
+        y = f32x16_log_special(x, y);
+    }
+    return y;
+}
+
+/* log(1 + x): 1 + x as a sum of two floats, scaled by 2^-k into f + f_lo. log1p(-1) = -inf, below NaN. */
+ODY_INLINE f32x16 f32x16_log1p(f32x16 x) {
+    const f32x16 one = f32x16_splat(1.0f);
+    f32x16 big = f32x16_max(one, x), small = f32x16_min(one, x);
+    f32x16 u = f32x16_add(big, small), u_lo = f32x16_sub(small, f32x16_sub(u, big));
+    i32x16 above = i32x16_sub(f32x16_bits(u), i32x16_splat(0x3f3504f3));
+    i32x16 ki = i32x16_min(i32x16_sra(above, 23), i32x16_splat(126)); /* u_lo no longer matters up there */
+    f32x16 k = f32x16_from_i32(i32x16_sra(above, 23));
+    f32x16 m = f32x16_from_bits(i32x16_sub(f32x16_bits(u), i32x16_and(above, i32x16_splat((int32_t)0xff800000))));
+    f32x16 f_hi = f32x16_sub(m, one);
+    f32x16 l = f32x16_mul(u_lo, f32x16_exp2i(i32x16_sub(i32x16_splat(0), ki)));
+    f32x16 f = f32x16_add(f_hi, l), f_lo = f32x16_sub(l, f32x16_sub(f, f_hi));
+    f32x16 p = f32x16_horner(f, ody_log_f32, 9);
+    f32x16 c = f32x16_mul(k, f32x16_splat(0x1.62e4p-1f));
+    f32x16 y = f32x16_add(c, f);
+    f32x16 lo = f32x16_add(f32x16_sub(f, f32x16_sub(y, c)), f32x16_fnma(f, f_lo, f_lo));
+    lo = f32x16_add(lo, f32x16_fma(k, f32x16_splat(0x1.7f7d1cp-20f), f32x16_mul(f32x16_mul(f, f), p)));
+    y = f32x16_copysign(f32x16_add(y, lo), x);
+    y = f32x16_select(f32x16_gt(x, f32x16_splat(-1.0f)), y, f32x16_splat(-INFINITY));
+    y = f32x16_select(f32x16_lt(x, f32x16_splat(INFINITY)), y, x);
+    return f32x16_select(f32x16_ge(x, f32x16_splat(-1.0f)), y, f32x16_splat(NAN));
+}
+
+/* ---- tanh and erf ---------------------------------------------------------------------------------------------- */
+
+/*
+ * c0 + h (c1 + h (c2 + ...)), h = t - center, all looked up: column i of a table of rows center, c0, c1, ... Centers are
+ * floats at which the function and its slope nearly are floats as well, so c0 + h c1 starts out almost exact.
+ */
+ODY_INLINE f32x16 f32x16_piecewise(f32x16 t, i32x16 i, const float (*table)[8], int rows) {
+    f32x16 h = f32x16_sub(t, f32x16_lookup8(table[0], i));
+    f32x16 p = f32x16_lookup8(table[rows - 1], i);
+    for (int j = rows - 2; j > 0; j--) p = f32x16_fma(p, h, f32x16_lookup8(table[j], i));
+    return p;
+}
+
+/* The interval of t, 0 to 7 in the low three bits: two for each octave of y = 1 + scale t, 1 <= y < 16. */
+ODY_INLINE i32x16 f32x16_octave(f32x16 t, float scale) {
+    f32x16 y = f32x16_fma(t, f32x16_splat(scale), f32x16_splat(1.0f));
+    return i32x16_add(i32x16_shr(f32x16_bits(y), 22), i32x16_splat(2)); /* low exponent bits, first mantissa bit; 1.0 gives 254 */
+}
+
+/* tanh x: a polynomial of degree 7 on each of eight octaves' halves of 1 + 14.99 |x| / 9.02. |x| >= 9.02 gives 1. */
+ODY_INLINE f32x16 f32x16_tanh(f32x16 x) {
+    f32x16 t = f32x16_min(f32x16_splat(9.02f), f32x16_abs(x));
+    return f32x16_copysign(f32x16_piecewise(t, f32x16_octave(t, (float)(14.99 / 9.02)), ody_tanh_f32, 9), x);
+}
+
+/*
+ * erf x: a polynomial of degree 6 on each of eight intervals of |x|, around 0, 1, ... 7 times 0.525; around 0 it is
+ * |x| plus a polynomial, for 2 / sqrt(pi) is not nearly a float. |x| >= 3.93 gives 1.
+ */
+ODY_INLINE f32x16 f32x16_erf(f32x16 x) {
+    f32x16 t = f32x16_min(f32x16_splat(3.93f), f32x16_abs(x));
+    f32x16 rounded = f32x16_fma(t, f32x16_splat((float)(7.49 / 3.93)), f32x16_splat(0x1p23f));
+    i32x16 i = f32x16_bits(rounded);
+    f32x16 h = f32x16_sub(t, f32x16_lookup8(ody_erf_f32[0], i));
+    f32x16 c0 = f32x16_select(f32x16_eq(rounded, f32x16_splat(0x1p23f)), t, f32x16_lookup8(ody_erf_f32[1], i));
+    f32x16 p = f32x16_lookup8(ody_erf_f32[7], i);
+    for (int j = 6; j > 1; j--) p = f32x16_fma(p, h, f32x16_lookup8(ody_erf_f32[j], i));
+    return f32x16_copysign(f32x16_fma(p, h, c0), x);
+}
+
+/* ---- the normal distribution ----------------------------------------------------------------------------------- */
+
+/* Phi(-t) e^(t^2/2), the Mills ratio, for 0 <= t <= 14.5. */
+ODY_INLINE f32x16 f32x16_mills(f32x16 t) {
+    return f32x16_piecewise(t, f32x16_octave(t, (float)(14.99 / 14.5)), ody_mills_f32, 10);
+}
+
+/* 1 - erf x = 2 Phi(-sqrt(2) x). x > 10.06 gives 0. */
+ODY_INLINE f32x16 f32x16_erfc(f32x16 x) {
+    f32x16 t = f32x16_min(f32x16_splat(10.25f), f32x16_abs(x));
+    f32x16 v = f32x16_mul(t, t), v_lo = f32x16_fnma(t, t, v);
+    ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(v), v_lo);
+    ody_scale_f32 scale = f32x16_scale(i32x16_add(e.k, i32x16_splat(1)));
+    f32x16 g = f32x16_mills(f32x16_mul(t, f32x16_splat((float)1.4142135623730951)));
+    f32x16 y = f32x16_mul(f32x16_fma(g, e.s, g), scale.a);
+    m32x16 negative = f32x16_sign(x);
+    y = f32x16_select(negative, f32x16_neg(y), y);
+    return f32x16_fma(y, scale.b, f32x16_select(negative, f32x16_splat(2.0f), f32x16_zero()));
+}
+
+/* x Phi(x) = max(x, 0) - |x| Phi(-|x|). gelu(-inf) = -0. */
+ODY_INLINE f32x16 f32x16_gelu(f32x16 x) {
+    f32x16 t = f32x16_min(f32x16_splat(14.5f), f32x16_abs(x));
+    f32x16 half = f32x16_mul(t, f32x16_splat(-0.5f));
+    f32x16 v = f32x16_mul(t, half), v_lo = f32x16_fma(t, half, f32x16_neg(v));
+    ody_exp_f32_parts e = f32x16_exp_parts(v, v_lo);
+    ody_scale_f32 scale = f32x16_scale(e.k);
+    f32x16 g = f32x16_mills(t);
+    f32x16 y = f32x16_mul(t, f32x16_mul(f32x16_fma(g, e.s, g), scale.a));
+    return f32x16_fnma(y, scale.b, f32x16_positive(x));
+}
+
+/* d/dx x Phi(x) = Phi(x) + x phi(x): with e = e^(-x^2/2), e (M - t c) for x < 0 and one minus that for x > 0. */
+ODY_INLINE f32x16 f32x16_gelu_grad(f32x16 x) {
+    f32x16 t = f32x16_min(f32x16_splat(14.5f), f32x16_abs(x));
+    f32x16 half = f32x16_mul(t, f32x16_splat(-0.5f));
+    f32x16 v = f32x16_mul(t, half), v_lo = f32x16_fma(t, half, f32x16_neg(v));
+    ody_exp_f32_parts e = f32x16_exp_parts(v, v_lo);
+    ody_scale_f32 scale = f32x16_scale(e.k);
+    f32x16 g = f32x16_fnma(t, f32x16_splat(0x1.988454p-2f), f32x16_mills(t)); /* 1 / sqrt(2 pi) */
+    f32x16 y = f32x16_mul(f32x16_fma(g, e.s, g), scale.a);
+    m32x16 negative = f32x16_sign(x);
+    y = f32x16_select(negative, y, f32x16_neg(y));
+    y = f32x16_fma(y, scale.b, f32x16_select(negative, f32x16_zero(), f32x16_splat(1.0f)));
+    return f32x16_select(f32x16_is_nan(x), x, y);
+}
+
+/*
+ * The tanh form of gelu is x sigmoid(v), v = 2 sqrt(2/pi) (x + 0.044715 x^3). For |v| up to 107 v needs 32 bits or so:
+ * it comes as hi + lo, for t = |x| <= 10.8.
+ */
+ODY_INLINE f32x16 f32x16_gelu_tanh_arg(f32x16 t, f32x16 *v_lo) {
+    const f32x16 c1 = f32x16_splat(0x1.988454p+0f), c1_lo = f32x16_splat(-0x1.857936p-25f);
+    const f32x16 c3 = f32x16_splat(0x1.2444f2p-4f), c3_lo = f32x16_splat(0x1.49b16ap-29f);
+    f32x16 t2 = f32x16_mul(t, t), t2_lo = f32x16_fma(t, t, f32x16_neg(t2));
+    f32x16 p = f32x16_mul(c3, t2), p_lo = f32x16_fma(c3, t2, f32x16_neg(p));
+    f32x16 w = f32x16_add(p, c1), from_c1 = f32x16_sub(w, p);
+    f32x16 w_lo = f32x16_add(f32x16_sub(p, f32x16_sub(w, from_c1)), f32x16_sub(c1, from_c1));
+    w_lo = f32x16_add(w_lo, f32x16_add(p_lo, f32x16_fma(c3_lo, t2, f32x16_fma(c3, t2_lo, c1_lo))));
+    f32x16 v = f32x16_mul(t, w);
+    *v_lo = f32x16_fma(t, w_lo, f32x16_fma(t, w, f32x16_neg(v)));
+    return v;
+}
+
+/* max(x, 0) - |x| z / d, z = e^-v(|x|), d = 1 + z and d_lo its rounding error. gelu_tanh(-inf) = -0. */
+ODY_INLINE f32x16 f32x16_gelu_tanh(f32x16 x) {
+    const f32x16 one = f32x16_splat(1.0f);
+    f32x16 t = f32x16_min(f32x16_splat(10.8f), f32x16_abs(x));
+    f32x16 v_lo, v = f32x16_gelu_tanh_arg(t, &v_lo);
+    ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(v), f32x16_neg(v_lo));
+    ody_scale_f32 z = f32x16_scale(e.k);
+    f32x16 d = f32x16_fma(z.a, e.s, f32x16_add(one, z.a));
+    f32x16 d_lo = f32x16_fma(z.a, e.s, f32x16_add(f32x16_sub(one, d), z.a));
+    f32x16 q = f32x16_div(t, d);
+    f32x16 y = f32x16_mul(f32x16_fma(q, f32x16_sub(e.s, d_lo), q), z.a); /* d_lo / d, but d_lo matters for d near 1 */
+    return f32x16_fnma(y, z.b, f32x16_positive(x));
+}
+
+/* ---- derivatives ----------------------------------------------------------------------------------------------- */
+
+/* With z = e^-t, t = |x|, q = 1 / (1 + z): z q (1 - t q) for x < 0, q (1 + t z q) for x > 0. */
+ODY_INLINE f32x16 f32x16_silu_grad(f32x16 x) {
+    const f32x16 one = f32x16_splat(1.0f);
+    m32x16 negative = f32x16_sign(x);
+    f32x16 t = f32x16_min(f32x16_splat(110.0f), f32x16_abs(x));
+    ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(t), f32x16_zero());
+    ody_scale_f32 scale = f32x16_scale(e.k);
+    f32x16 z = f32x16_fma(scale.a, e.s, scale.a);
+    f32x16 q = f32x16_div(one, f32x16_add(one, z)), tq = f32x16_mul(t, q);
+    f32x16 below = f32x16_mul(q, f32x16_sub(one, tq)), above = f32x16_mul(q, f32x16_fma(tq, z, one));
+    below = f32x16_mul(f32x16_mul(f32x16_fma(below, e.s, below), scale.a), scale.b);
+    return f32x16_select(negative, below, above);
+}
+
+ODY_INLINE f32x16 f32x16_softplus_grad(f32x16 x) { return f32x16_sigmoid(x); }
+
+/* sigmoid(v) + x v'(x) sigmoid(v) sigmoid(-v), in the manner of silu_grad. */
+ODY_INLINE f32x16 f32x16_gelu_tanh_grad(f32x16 x) {
+    const f32x16 one = f32x16_splat(1.0f);
+    m32x16 negative = f32x16_sign(x);
+    f32x16 t = f32x16_min(f32x16_splat(10.8f), f32x16_abs(x));
+    f32x16 v_lo, v = f32x16_gelu_tanh_arg(t, &v_lo);
+    ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(v), f32x16_neg(v_lo));
+    ody_scale_f32 scale = f32x16_scale(e.k);
+    f32x16 z = f32x16_fma(scale.a, e.s, scale.a);
+    f32x16 q = f32x16_div(one, f32x16_add(one, z));
+    f32x16 slope = f32x16_fma(f32x16_mul(t, t), f32x16_splat(0x1.b6676cp-3f), f32x16_splat(0x1.988454p+0f)); /* v' */
+    f32x16 tq = f32x16_mul(f32x16_mul(t, slope), q);
+    f32x16 below = f32x16_mul(q, f32x16_sub(one, tq)), above = f32x16_mul(q, f32x16_fma(tq, z, one));
+    below = f32x16_mul(f32x16_mul(f32x16_fma(below, e.s, below), scale.a), scale.b);
+    return f32x16_select(negative, below, above);
+}
+
+/*
+ * With z = e^-t, t = |x|:
+ *   x < 0:  z ((z + 2) D - 4 t (1 + z)) / D^2,    D = z (z + 2) + 2
+ *   x > 0:  1 - 2 z^2 (D - 2 t (1 + z)) / D^2,    D = z (2 z + 2) + 1
+ */
+ODY_INLINE f32x16 f32x16_mish_grad(f32x16 x) {
+    const f32x16 one = f32x16_splat(1.0f), two = f32x16_splat(2.0f);
+    m32x16 negative = f32x16_sign(x);
+    f32x16 t = f32x16_min(f32x16_splat(110.0f), f32x16_abs(x));
+    ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(t), f32x16_zero());
+    ody_scale_f32 scale = f32x16_scale(e.k);
+    f32x16 z = f32x16_fma(scale.a, e.s, scale.a);
+    f32x16 w2 = f32x16_add(f32x16_select(negative, z, f32x16_add(z, z)), two);
+    f32x16 den = f32x16_fma(z, w2, f32x16_select(negative, two, one));
+    f32x16 q = f32x16_div(one, den);
+    f32x16 tq = f32x16_mul(f32x16_mul(f32x16_add(t, t), f32x16_add(one, z)), q); /* 2 t (1 + z) / D */
+    f32x16 below = f32x16_fma(f32x16_neg(two), tq, w2);                            /* (z + 2) - 2 tq */
+    f32x16 above = f32x16_mul(f32x16_mul(f32x16_neg(two), z), f32x16_sub(one, tq));
+    f32x16 g = f32x16_mul(f32x16_select(negative, below, above), q);
+    f32x16 y = f32x16_mul(f32x16_fma(g, e.s, g), scale.a);
+    y = f32x16_fma(y, scale.b, f32x16_select(negative, f32x16_zero(), one));
+    return f32x16_select(f32x16_is_nan(x), x, y);
+}
+
+/* ---- sine and cosine ------------------------------------------------------------------------------------------- */
+
+/* x as quadrant pi/2 + hi + lo. */
+typedef struct {
+    f32x16 hi, lo;
+    i32x16 quadrant;
+} ody_angle_f32;
+
+/* The bits of 2/pi after the point, behind 32 zeros. */
+static const uint32_t ody_two_over_pi_f32[] = {0, 0xa2f9836e, 0x4e441529, 0xfc2757d1, 0xf534ddc0, 0xdb629599, 0x3c439041, 0xfe5163ab};
+
+/*
+ * One lane of |x| >= 2^16. x = M 2^e: of M * 2^e * 2/pi only the value mod 4 is wanted, so 96 bits of 2/pi from
+ * position e - 2 on are enough; 24 are lost to the unknown ones that follow, 2 are the quadrant, 70 the fraction.
+ */
+static __attribute__((noinline, unused)) void ody_angle_huge_f32(float x, float *hi, float *lo, int32_t *quadrant) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t exponent = bits >> 23 & 255;
+    if (exponent == 255) {
+        *hi = *lo = x - x;
+        *quadrant = 0;
+        return;
+    }
+    uint64_t mantissa = (bits & 0x7fffff) | 0x800000;
+    uint32_t at = exponent - 150 - 2 + 32; /* e - 2, counted from the 32 zeros */
+    const uint32_t *word = ody_two_over_pi_f32 + at / 32;
+    uint32_t shift = at % 32, w[3];
+    for (int i = 0; i < 3; i++) w[i] = shift ? word[i] << shift | word[i + 1] >> (32 - shift) : word[i];
+    uint64_t low = mantissa * w[2], middle = mantissa * w[1] + (low >> 32), high = mantissa * w[0] + (middle >> 32);
+    uint64_t turn = high << 32 | (middle & 0xffffffff); /* x * 2/pi / 4, mod 1, in units of 2^-64 */
+    uint64_t fraction = turn << 2 | (low & 0xffffffff) >> 30;
+    *quadrant = (int32_t)((turn >> 62) + (fraction >> 63)); /* to the nearest: the fraction becomes signed */
+    double r = (double)(int64_t)fraction * (0x1.921fb54442d18p+0 * 0x1p-64);
+    if (bits >> 31) {
+        r = -r;
+        *quadrant = -*quadrant;
+    }
+    *hi = (float)r;
+    *lo = (float)(r - (double)*hi);
+}
+
+/* pi/2 in three parts: k c1 is subtracted exactly, k c2 with its rounding errors kept, k c3 makes up the rest. */
+ODY_INLINE ody_angle_f32 f32x16_angle(f32x16 x) {
+    const f32x16 magic = f32x16_splat(0x1.8p23f);
+    const f32x16 c1 = f32x16_splat(0x1.921fb6p+0f), c2 = f32x16_splat(-0x1.777a5cp-25f), c3 = f32x16_splat(-0x1.ee59dap-50f);
+    f32x16 t = f32x16_fma(x, f32x16_splat(0x1.45f306p-1f), magic), k = f32x16_sub(t, magic);
+    f32x16 r1 = f32x16_fnma(k, c1, x);
+    f32x16 p = f32x16_mul(k, c2), p_lo = f32x16_fma(k, c2, f32x16_neg(p));
+    f32x16 r = f32x16_sub(r1, p), from_p = f32x16_sub(r, r1);
+    f32x16 r_lo = f32x16_sub(f32x16_sub(r1, f32x16_sub(r, from_p)), f32x16_add(p, from_p));
+    r_lo = f32x16_fnma(k, c3, f32x16_sub(r_lo, p_lo));
+    ody_angle_f32 angle = {r, r_lo, f32x16_bits(t)};
+
+    m32x16 usual = f32x16_lt(f32x16_abs(x), f32x16_splat(0x1p16f));
+    if (__builtin_expect(!m32x16_all(usual), 0)) {
+        float lane[16], hi[16], lo[16];
+        int32_t quadrant[16];
+        f32x16_store(lane, x);
+        f32x16_store(hi, angle.hi);
+        f32x16_store(lo, angle.lo);
+        i32x16_store(quadrant, angle.quadrant);
+        uint32_t todo = ~m32x16_bits(usual) & 0xffff;
+        for (int i = 0; i < 16; i++)
+            if (todo >> i & 1) ody_angle_huge_f32(lane[i], &hi[i], &lo[i], &quadrant[i]);
+        angle = (ody_angle_f32){f32x16_load(hi), f32x16_load(lo), i32x16_load(quadrant)};
+    }
+    return angle;
+}
+
+/* sin of an angle: of hi + lo in even quadrants, cos in odd ones, the sign changed in the second half of the circle. */
+ODY_INLINE f32x16 f32x16_sin_of(ody_angle_f32 angle) {
+    f32x16 r = angle.hi, lo = angle.lo;
+    f32x16 r2 = f32x16_fma(r, r, f32x16_mul(r, f32x16_add(lo, lo)));
+    f32x16 s = f32x16_add(r, f32x16_fma(f32x16_mul(r, r2), f32x16_horner(r2, ody_sin_f32, 3), lo));
+    f32x16 c = f32x16_fma(r2, f32x16_horner(r2, ody_cos_f32, 4), f32x16_splat(1.0f));
+    i32x16 q = angle.quadrant;
+    m32x16 odd = i32x16_gt(i32x16_splat(0), i32x16_shl(q, 31));
+    i32x16 sign = i32x16_shl(i32x16_shr(q, 1), 31);
+    return f32x16_from_bits(i32x16_xor(f32x16_bits(f32x16_select(odd, c, s)), sign));
+}
+
+/* sin x, for every finite x. sin(+-inf) is NaN. */
+ODY_INLINE f32x16 f32x16_sin(f32x16 x) {
+    f32x16 y = f32x16_sin_of(f32x16_angle(x));
+    return f32x16_select(f32x16_eq(x, f32x16_zero()), x, y);
+}
+
+/* cos x, for every finite x. cos(+-inf) is NaN. */
+ODY_INLINE f32x16 f32x16_cos(f32x16 x) {
+    ody_angle_f32 angle = f32x16_angle(x);
+    angle.quadrant = i32x16_add(angle.quadrant, i32x16_splat(1));
+    return f32x16_sin_of(angle);
+}
+
+/* ---- power ----------------------------------------------------------------------------------------------------- */
+
+/* x^y for finite x > 0 and finite y, in double precision: 2^(y log2 x), log2 by atanh of (m - 1) / (m + 1). */
+ODY_INLINE f64x8 ody_pow_f32_half(f64x8 x, f64x8 y) {
+    const f64x8 one = f64x8_splat(1.0), magic = f64x8_splat(0x1.8p52);
+    i64x8 above = i64x8_sub(f64x8_bits(x), i64x8_splat(0x3fe6a09e667f3bcd)); /* sqrt(1/2) */
+    i64x8 exponent = i64x8_and(above, i64x8_splat((int64_t)0xfff0000000000000));
+    f64x8 m = f64x8_from_bits(i64x8_sub(f64x8_bits(x), exponent));
+    /* exponent = k 2^52; as the low bits of a number near 1.5 2^52, shifted down, it is k without a conversion. */
+    i64x8 k_bits = i64x8_shr(i64x8_add(exponent, i64x8_splat((int64_t)1 << 62)), 52);
+    f64x8 k = f64x8_sub(f64x8_from_bits(i64x8_add(k_bits, f64x8_bits(magic))), f64x8_splat(0x1.8p52 + 1024));
+    f64x8 s = f64x8_div(f64x8_sub(m, one), f64x8_add(m, one)), s2 = f64x8_mul(s, s);
+    f64x8 p = f64x8_splat(ody_pow_f32_log2[5]);
+    for (int i = 4; i >= 0; i--) p = f64x8_fma(p, s2, f64x8_splat(ody_pow_f32_log2[i]));
+    f64x8 e = f64x8_mul(y, f64x8_fma(s, p, k));
+    e = f64x8_min(f64x8_splat(200.0), f64x8_max(f64x8_splat(-200.0), e)); /* beyond: inf and 0 in float32 */
+    f64x8 t = f64x8_add(e, magic), f = f64x8_sub(e, f64x8_sub(t, magic));
+    p = f64x8_splat(ody_pow_f32_exp2[7]);
+    for (int i = 6; i >= 0; i--) p = f64x8_fma(p, f, f64x8_splat(ody_pow_f32_exp2[i]));
+    return f64x8_mul(p, f64x8_from_bits(i64x8_shl(i64x8_add(f64x8_bits(t), i64x8_splat(1023)), 52)));
+}
+
+ODY_INLINE f32x16 f32x16_pow_positive(f32x16 x, f32x16 y) {
+    f64x8 x_lo, x_hi, y_lo, y_hi;
+    f32x16_to_f64(x, &x_lo, &x_hi);
+    f32x16_to_f64(y, &y_lo, &y_hi);
+    return f32x16_from_f64(ody_pow_f32_half(x_lo, y_lo), ody_pow_f32_half(x_hi, y_hi));
+}
+
+/* The rest of C99's pow (Annex F), which is also NumPy's. */
+static __attribute__((noinline, unused)) void ody_pow_f32_special(float *out, const float *px, const float *py) {
+    const f32x16 zero = f32x16_zero(), one = f32x16_splat(1.0f), inf = f32x16_splat(INFINITY);
+    f32x16 x = f32x16_load(px), y = f32x16_load(py), a = f32x16_abs(x), half = f32x16_mul(y, f32x16_splat(0.5f));
+    m32x16 whole = f32x16_eq(f32x16_trunc(y), y);
+    m32x16 odd = m32x16_andnot(whole, f32x16_eq(f32x16_trunc(half), half));
+    m32x16 negative = f32x16_sign(x);
+    m32x16 ordinary = m32x16_and(m32x16_and(f32x16_gt(a, zero), f32x16_lt(a, inf)), f32x16_lt(f32x16_abs(y), inf));
+    f32x16 r = f32x16_pow_positive(f32x16_select(ordinary, a, one), f32x16_select(ordinary, y, one));
+    /* 0, inf or an infinite power: inf if |x| > 1 and y > 0, or |x| < 1 and y < 0; else 0; but 1 for |x| = 1. */
+    m32x16 outside = f32x16_gt(a, one), up = f32x16_gt(y, zero);
+    m32x16 grows = m32x16_or(m32x16_and(outside, up), m32x16_not(m32x16_or(outside, up)));
+    r = f32x16_select(ordinary, r, f32x16_select(f32x16_eq(a, one), one, f32x16_select(grows, inf, zero)));
+    r = f32x16_select(m32x16_and(negative, odd), f32x16_neg(r), r);
+    m32x16 invalid = m32x16_and(m32x16_and(ordinary, negative), m32x16_not(whole));
+    invalid = m32x16_or(invalid, m32x16_or(f32x16_is_nan(x), f32x16_is_nan(y)));
+    r = f32x16_select(invalid, f32x16_splat(NAN), r);
+    f32x16_store(out, f32x16_select(m32x16_or(f32x16_eq(y, zero), f32x16_eq(x, one)), one, r));
+}
+
+/* x^y. */
+ODY_INLINE f32x16 f32x16_pow(f32x16 x, f32x16 y) {
+    const f32x16 inf = f32x16_splat(INFINITY);
+    m32x16 usual = m32x16_and(m32x16_and(f32x16_gt(x, f32x16_zero()), f32x16_lt(x, inf)), f32x16_lt(f32x16_abs(y), inf));
+    if (__builtin_expect(m32x16_all(usual), 1)) return f32x16_pow_positive(x, y);
+    float px[16], py[16], out[16];
+    f32x16_store(px, x);
+    f32x16_store(py, y);
+    ody_pow_f32_special(out, px, py);
+    return f32x16_load(out);
+}
+
+#endif
