@@ -2,5 +2,6 @@
 
 from odyssey import isa, threads
 from odyssey._kernels.elementwise import add, exp
+from odyssey._kernels.reductions import argmax, logsumexp, max, mean, min, norm, sum, var
 
 __all__ = ["add", "exp", "isa", "threads"]

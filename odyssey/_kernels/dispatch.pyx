@@ -33,6 +33,14 @@ cdef int run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) no
     return runtime.ody_run_rows(op, f, r, cost)
 
 
+cdef int run_reduction(const char *op, const ody_reduction *r) noexcept nogil:
+    return runtime.ody_run_reduction(op, r)
+
+
+cdef int run_lines(const char *op, ody_rows_fn f, const ody_lines *l) noexcept nogil:
+    return runtime.ody_run_lines(op, f, l)
+
+
 def tables():
     """The instruction sets of this build, best first: a list of (name, usable on this machine)."""
     found = []
