@@ -18,6 +18,7 @@ KERNELS = "odyssey/_kernels"
 TEXTS = sorted(str(path) for path in Path(KERNELS, "c").glob("*.h")) + sorted(
     str(path) for path in Path("include/odyssey").glob("*.h")
 )
+SOURCES = sorted(str(path) for path in Path(KERNELS, "c").glob("*.c"))
 
 # No flag here, and none that it implies, may let the compiler change a floating-point result.
 COMMON = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-fPIC", "-Wall", "-Wextra"]
@@ -68,7 +69,7 @@ EXTENSIONS = [
         + os.environ.get("ODYSSEY_CFLAGS", "").split(),
         extra_link_args=["-lpthread", *os.environ.get("ODYSSEY_LDFLAGS", "").split()],
         libraries=(libraries + ["m"]) if libraries else [],
-        depends=TEXTS,
+        depends=TEXTS + (SOURCES if libraries else []),
     )
     for module, libraries in MODULES.items()
 ]

@@ -33,12 +33,14 @@ enum {
     ODY_STREAM = 1u, /* outputs exceed the caches: use non-temporal stores */
     /* Reductions of long sequences, chunk by chunk: ODY_CHUNK_BYTES of elements in each but the last. */
     ODY_PARTIAL = 2u, /* stop before the lanes are folded: a result is one vector (ODY_VECTOR_BYTES) of partials */
+    ODY_CONTINUE = 8u, /* with ODY_PARTIAL, rows: go on from the lanes found there; what came before was whole blocks */
     ODY_FOLD = 4u,    /* the input is such partials, one vector a chunk and n of them, in the order of the chunks */
 };
 
 enum {
     ODY_VECTOR_BYTES = 64,
     ODY_CHUNK_BYTES = 65536,
+    ODY_BLOCK_BYTES = 512,
     ODY_COLUMN_SCRATCH = 2048,
 };
 

@@ -3,14 +3,28 @@
 
 /* The first place in x[0] .. x[n) where `found`, of a vector `v`, holds; the caller knows there is one. */
 #define FIRST_PLACE(x, n, found)                                                                                       \
-    for (size_t i = 0;; i += LANES) {                                                                                  \
-        size_t left = (n) - i < LANES ? (n) - i : LANES;                                                               \
-        vec v = v_load_n((x) + i, left, WORST);                                                                        \
-        uint32_t places = m_bits(m_and(m_first(left), found));                                                         \
-        if (places) return i + (size_t)__builtin_ctz(places);                                                          \
+    for (size_t i = 0;;) {                                                                                             \
+        if ((n) - i >= 4 * LANES) {                                                                                    \
+            mask any = v_lt(v_zero(), v_zero());                                                                       \
+            for (size_t k = 0; k < 4; k++) {                                                                           \
+                vec v = v_load((x) + i + k * LANES);                                                                   \
+                any = m_or(any, found);                                                                                \
+            }                                                                                                          \
+            if (!m_any(any)) {                                                                                         \
+                i += 4 * LANES;                                                                                        \
+                continue;                                                                                              \
+            }                                                                                                          \
+        }                                                                                                              \
+        for (;; i += LANES) {                                                                                          \
+            size_t left = (n) - i < LANES ? (n) - i : LANES;                                                           \
+            vec v = v_load_n((x) + i, left, WORST);                                                                    \
+            uint32_t places = m_bits(m_and(m_first(left), found));                                                     \
+            if (places) return i + (size_t)__builtin_ctz(places);                                                      \
+        }                                                                                                              \
     }
 static inline size_t AT_PART(first_equal)(const real *x, size_t n, real value) {
-    FIRST_PLACE(x, n, v_eq(v, v_splat(value)))
+    const vec wanted = v_splat(value);
+    FIRST_PLACE(x, n, v_eq(v, wanted))
 }
 static inline size_t AT_PART(first_nan)(const real *x, size_t n) { FIRST_PLACE(x, n, v_is_nan(v)) }
 #undef FIRST_PLACE
@@ -70,34 +84,45 @@ static void AT_PART(rows)(const ody_rows *r) {
     }
 }
 
+/* The best of each column so far and its row, in one vector of columns. */
+ODY_INLINE void AT_PART(take)(vec *best, ivec *place, const real *x, ptrdiff_t step, size_t count, ivec row,
+                              size_t lanes) {
+    vec b = *best;
+    ivec p = *place;
+    for (size_t k = 0; k < count; k++) {
+        vec a = LOAD_LANES(AT(x, (ptrdiff_t)k * step), lanes);
+        mask better = m_or(BETTER(a, b), m_andnot(v_is_nan(a), v_is_nan(b)));
+        b = v_select(better, a, b);
+        p = iv_select(better, row, p);
+        row = iv_add(row, iv_splat(1));
+    }
+    *best = b;
+    *place = p;
+}
+
 static void AT_PART(columns)(const ody_columns *t) {
-    enum { VECTORS = 4 };
-    for (size_t j = 0; j < t->n; j += VECTORS * LANES) {
-        const real *x = (const real *)t->in[0] + j;
-        size_t width = t->n - j < VECTORS * LANES ? t->n - j : VECTORS * LANES;
-        vec best[VECTORS];
-        ivec place[VECTORS], row = iv_splat(0);
-        size_t lanes[VECTORS], vectors = (width + LANES - 1) / LANES;
-        for (size_t v = 0; v < vectors; v++) {
-            lanes[v] = width - v * LANES < LANES ? width - v * LANES : LANES;
-            best[v] = v_load_n(x + v * LANES, lanes[v], 0);
-            place[v] = row;
-        }
-        for (size_t i = 1; i < t->m; i++) {
-            const real *from = AT(x, (ptrdiff_t)i * t->in_step);
-            row = iv_add(row, iv_splat(1));
-            for (size_t v = 0; v < vectors; v++) {
-                vec a = LOAD_LANES(from + v * LANES, lanes[v]);
-                mask better = m_or(BETTER(a, best[v]), m_andnot(v_is_nan(a), v_is_nan(best[v])));
-                best[v] = v_select(better, a, best[v]);
-                place[v] = iv_select(better, row, place[v]);
-            }
-        }
-        for (size_t v = 0; v < vectors; v++) {
-            integer of_lane[LANES];
-            iv_store(of_lane, place[v]);
-            for (size_t l = 0; l < lanes[v]; l++) ((int64_t *)t->out)[j + v * LANES + l] = of_lane[l];
-        }
+    const size_t n = t->n, full = n / LANES, tail = n % LANES, vectors = full + (tail != 0);
+    vec *best = t->scratch;
+    ivec *place = (ivec *)(best + vectors);
+    const real *x = t->in[0];
+    for (size_t v = 0; v < vectors; v++) {
+        best[v] = v_load_n(x + v * LANES, v < full ? LANES : tail, 0);
+        place[v] = iv_splat(0);
+    }
+    for (size_t i = 1; i < t->m; i += 4) {
+        const real *from = AT(x, (ptrdiff_t)i * t->in_step);
+        const size_t count = t->m - i < 4 ? t->m - i : 4;
+        const ivec row = iv_splat((integer)i);
+        size_t v = 0;
+        if (count == 4)
+            for (; v < full; v++) AT_PART(take)(best + v, place + v, from + v * LANES, t->in_step, 4, row, LANES);
+        for (; v < vectors; v++)
+            AT_PART(take)(best + v, place + v, from + v * LANES, t->in_step, count, row, v < full ? LANES : tail);
+    }
+    for (size_t v = 0; v < vectors; v++) {
+        integer of_lane[LANES];
+        iv_store(of_lane, place[v]);
+        for (size_t l = 0; l < (v < full ? LANES : tail); l++) ((int64_t *)t->out)[v * LANES + l] = of_lane[l];
     }
 }
 

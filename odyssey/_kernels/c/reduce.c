@@ -12,8 +12,10 @@
 #include "strided.h"
 
 enum {
-    TILE_BYTES = 32768,    /* rows taken through both passes together: they stay in the first two caches */
+    TILE_BYTES = 16384,    /* rows taken through both passes together: they stay in the first cache */
     TILE_ROWS = 64,
+    PIECE_BYTES = 8192,    /* of a sequence, staged at a time */
+    PIECES_BYTES = 65536,  /* of all sequences in a tile */
     STAGE_ROWS = 16,       /* sequences staged together: a cache line of neighbours */
     NARROW = 256,          /* columns at a time where the matrix fits the caches */
     WIDE = 4096,           /* and where it does not: long runs, so that prefetchers and page tables keep up */
@@ -113,6 +115,15 @@ static size_t run_length(const reduction_job *job, size_t row, size_t wanted) {
     return smaller(smaller(left, wanted), job->tile);
 }
 
+/* Element `start` of the sequence that begins at `in`. */
+static const char *sequence_at(const ody_reduction *r, const char *in, size_t start) {
+    for (int axis = r->reduced - 1; axis >= 0; axis--) {
+        in += (ptrdiff_t)(start % r->shape[axis]) * r->stride[axis];
+        start /= r->shape[axis];
+    }
+    return in;
+}
+
 /* Copies the elements [start, start + n) of `rows` sequences to rows of `stage`. */
 static void stage_rows(const reduction_job *job, const char *in, size_t rows, size_t start, size_t n, char *stage,
                        size_t step) {
@@ -121,13 +132,8 @@ static void stage_rows(const reduction_job *job, const char *in, size_t rows, si
     const size_t itemsize = r->itemsize, inner = r->shape[last];
     const ptrdiff_t stride = r->stride[last];
     for (size_t done = 0; done < n;) {
-        size_t first = (start + done) % inner, rest = (start + done) / inner;
-        size_t count = smaller(inner - first, n - done);
-        const char *from = in + (ptrdiff_t)first * stride;
-        for (int axis = last - 1; axis >= 0; axis--) {
-            from += (ptrdiff_t)(rest % r->shape[axis]) * r->stride[axis];
-            rest /= r->shape[axis];
-        }
+        const size_t count = smaller(inner - (start + done) % inner, n - done);
+        const char *from = sequence_at(r, in, start + done);
         char *to = stage + done * itemsize;
         if (stride != (ptrdiff_t)itemsize && job->in_step == (ptrdiff_t)itemsize && rows > 1) {
             ody_rows square = {.in = {from}, .out = {to}, .in_step = {stride}, .out_step = {(ptrdiff_t)step},
@@ -193,6 +199,33 @@ static void rows_task(void *context, size_t task) {
 
 /* ---- rows, cut into chunks ----------------------------------------------------------------------------------------- */
 
+/* One chunk of neighbouring sequences, piece by piece: blocks that lie in one contiguous run of each sequence are taken
+ * where they are, others are copied together. All sequences take a piece before any takes the next, so that memory is
+ * walked in its own order where neighbours lie closer than runs. */
+static void staged_chunk(const reduction_job *job, const char *in, size_t start, size_t n, ody_rows *call, char *stage) {
+    const ody_reduction *r = job->r;
+    const size_t block = ODY_BLOCK_BYTES / r->itemsize, inner = r->shape[r->reduced - 1];
+    const int runs = r->stride[r->reduced - 1] == (ptrdiff_t)r->itemsize && inner >= block;
+    const size_t end = start + n, staged = larger(PIECES_BYTES / call->rows / ODY_BLOCK_BYTES, 1) * block;
+    for (size_t piece; start < end; start += piece) {
+        piece = smaller(end - start, smaller(PIECE_BYTES / r->itemsize, staged));
+        const size_t run = inner - start % inner;
+        if (runs && smaller(run, end - start) >= block) {
+            piece = smaller(run, end - start) / block * block;
+            call->in[0] = sequence_at(r, in, start);
+            call->in_step[0] = job->in_step;
+        } else {
+            if (runs) piece = smaller(piece, parts(run, block) * block);
+            stage_rows(job, in, call->rows, start, piece, stage, PIECE_BYTES + LINE);
+            call->in[0] = stage;
+            call->in_step[0] = PIECE_BYTES + LINE;
+        }
+        call->n = piece;
+        r->pass[job->pass].rows(call);
+        call->flags |= ODY_CONTINUE;
+    }
+}
+
 /* Task: some chunks of one tile of rows. */
 static void chunks_task(void *context, size_t task) {
     reduction_job *job = context;
@@ -201,7 +234,7 @@ static void chunks_task(void *context, size_t task) {
     const size_t itemsize = r->itemsize, groups = parts(job->chunks, job->chunks_per_task);
     size_t row = task / groups * job->tile, first = task % groups * job->chunks_per_task;
     const size_t last_row = smaller(row + job->tile, job->rows);
-    const size_t step = ODY_CHUNK_BYTES + LINE;
+    const size_t step = (r->places ? ODY_CHUNK_BYTES : PIECE_BYTES) + LINE;
     char *stage = NULL;
     if (job->staged && !(stage = ody_alloc(job->tile * step))) {
         __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
@@ -217,22 +250,26 @@ static void chunks_task(void *context, size_t task) {
             ody_rows call = {.in = {in + start * itemsize, job->pass ? job->centres + row * itemsize : NULL},
                              .in_step = {job->in_step, (ptrdiff_t)itemsize},
                              .rows = count, .n = n, .param = {pass->param}};
-            if (stage) {
-                stage_rows(job, in, count, start, n, stage, step);
-                call.in[0] = stage;
-                call.in_step[0] = (ptrdiff_t)step;
-            }
             if (r->places) {
+                if (stage) {
+                    stage_rows(job, in, count, start, n, stage, step);
+                    call.in[0] = stage;
+                    call.in_step[0] = (ptrdiff_t)step;
+                }
                 call.out[0] = job->partials + slot * sizeof(int64_t);
                 call.out[1] = job->values + slot * itemsize;
                 call.out_step[0] = (ptrdiff_t)(job->chunks * sizeof(int64_t));
                 call.out_step[1] = (ptrdiff_t)(job->chunks * itemsize);
+                pass->rows(&call);
             } else {
                 call.out[0] = job->partials + slot * ODY_VECTOR_BYTES;
                 call.out_step[0] = (ptrdiff_t)(job->chunks * ODY_VECTOR_BYTES);
                 call.flags = ODY_PARTIAL;
+                if (stage)
+                    staged_chunk(job, in, start, n, &call, stage);
+                else
+                    pass->rows(&call);
             }
-            pass->rows(&call);
         }
     }
     ody_free(stage);
@@ -423,8 +460,11 @@ int ody_run_reduction(const char *op, const ody_reduction *given) {
         return job.failed ? -1 : 0;
     }
 
-    if (job.chunks > 1 && (job.staged || (threads > 1 && job.rows < threads * TASKS))) {
-        job.tile = job.staged && job.in_step == itemsize ? STAGE_ROWS : 1;
+    const int runs = job.staged && r.stride[r.reduced - 1] == itemsize &&
+                     r.shape[r.reduced - 1] * r.itemsize >= ODY_BLOCK_BYTES;
+    if ((job.chunks > 1 && (job.staged || (threads > 1 && job.rows < threads * TASKS))) || (runs && !r.places)) {
+        job.tile = !job.staged ? 1 : runs && !r.places ? TILE_ROWS : job.in_step == itemsize ? STAGE_ROWS : 1;
+        if (threads > 1) job.tile = smaller(job.tile, STAGE_ROWS);
         return run_chunks(&job, cost);
     }
     if (job.staged)

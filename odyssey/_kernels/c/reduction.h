@@ -12,7 +12,8 @@
  * vector holds one element of neighbouring sequences: row i of the matrix goes to accumulator i % LANES.
  *
  * Chunks may be reduced one by one, on any thread: with ODY_PARTIAL a kernel stops before it folds and writes the lanes,
- * with ODY_FOLD it takes such partials, in the order of the chunks, and finishes.
+ * with ODY_FOLD it takes such partials, in the order of the chunks, and finishes. A chunk may itself come in pieces of
+ * whole blocks: with ODY_CONTINUE as well a kernel goes on from the lanes it finds.
  */
 #ifndef ODY_REDUCTION_COMMON
 #define ODY_REDUCTION_COMMON
@@ -28,30 +29,43 @@ enum { ABREAST = 4 };
 #define LOAD_LANES(p, lanes) ((lanes) == LANES ? v_load(p) : v_load_n(p, lanes, 0))
 #endif
 
-static inline vec PART(lanes)(const real *x, size_t n, vec c) {
+static inline vec PART(lanes)(const real *x, size_t n, vec c, vec start) {
     const vec neutral = PART(neutral)();
     vec total;
-    REDUCE_SEQUENCE(total, n, neutral, PART(join), acc = PART(step)(acc, v_load(x + i), c),
+    REDUCE_SEQUENCE(total, n, start, neutral, PART(join), acc = PART(step)(acc, v_load(x + i), c),
                     acc = PART(step)(acc, v_load_n(x + i, left, 0), c));
     return total;
 }
 
+/* Results are finished together, LANES rows at a time. */
 static void PART(rows)(const ody_rows *r) {
-    for (size_t row = 0; row < r->rows; row++) {
-        const real *x = AT(r->in[0], (ptrdiff_t)row * r->in_step[0]);
-        real *out = (real *)AT(r->out[0], (ptrdiff_t)row * r->out_step[0]);
-        const vec c = r->in[1] ? v_splat(*AT(r->in[1], (ptrdiff_t)row * r->in_step[1])) : v_zero();
-        vec total;
-        if (r->flags & ODY_FOLD) {
-            total = PART(neutral)();
-            for (size_t i = 0; i < r->n; i++) total = PART(join)(total, v_load(x + i * LANES));
-        } else {
-            total = PART(lanes)(x, r->n, c);
+    const vec neutral = PART(neutral)();
+    for (size_t row = 0; row < r->rows; row += LANES) {
+        const size_t count = r->rows - row < LANES ? r->rows - row : LANES;
+        real totals[LANES], centres[LANES];
+        for (size_t k = 0; k < count; k++) {
+            const real *x = AT(r->in[0], (ptrdiff_t)(row + k) * r->in_step[0]);
+            real *out = (real *)AT(r->out[0], (ptrdiff_t)(row + k) * r->out_step[0]);
+            vec c = v_zero(), total = neutral;
+            if (r->in[1]) {
+                centres[k] = *AT(r->in[1], (ptrdiff_t)(row + k) * r->in_step[1]);
+                c = v_splat(centres[k]);
+            }
+            if (r->flags & ODY_FOLD)
+                for (size_t i = 0; i < r->n; i++) total = PART(join)(total, v_load(x + i * LANES));
+            else
+                total = PART(lanes)(x, r->n, c, r->flags & ODY_CONTINUE ? v_load(out) : neutral);
+            if (r->flags & ODY_PARTIAL)
+                v_store(out, total);
+            else
+                totals[k] = PART(fold)(total);
         }
-        if (r->flags & ODY_PARTIAL)
-            v_store(out, total);
-        else
-            v_store_n(out, PART(finish)(v_splat(PART(fold)(total)), c, r->param), 1);
+        if (r->flags & ODY_PARTIAL) continue;
+        vec total = count == 1 ? v_splat(totals[0]) : v_load_n(totals, count, 1);
+        vec c = !r->in[1] ? v_zero() : count == 1 ? v_splat(centres[0]) : v_load_n(centres, count, 0);
+        v_store(totals, PART(finish)(total, c, r->param));
+        for (size_t k = 0; k < count; k++)
+            *(real *)AT(r->out[0], (ptrdiff_t)(row + k) * r->out_step[0]) = totals[k];
     }
 }
 

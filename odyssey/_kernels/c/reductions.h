@@ -97,7 +97,7 @@ static void K(dot)(const ody_rows *r) {
             total = neutral;
             for (size_t i = 0; i < n; i++) total = v_add(total, v_load(a + i * LANES));
         } else {
-            REDUCE_SEQUENCE(total, n, neutral, v_add, acc = v_fma(v_load(a + i), v_load(b + i), acc),
+            REDUCE_SEQUENCE(total, n, neutral, neutral, v_add, acc = v_fma(v_load(a + i), v_load(b + i), acc),
                             acc = v_fma(v_load_n(a + i, left, 0), v_load_n(b + i, left, 0), acc));
         }
         if (r->flags & ODY_PARTIAL)

@@ -15,15 +15,16 @@ enum {
 #define BLOCK ((size_t)BLOCK_TERMS * LANES)
 #define CHUNK (BLOCK * CHUNK_BLOCKS)
 
-/* Leaves the lanes of x[0] .. x[n) in `total`, not yet folded. FULL takes x[i] .. x[i + LANES) into `acc`, TAIL
+/* Leaves the lanes of x[0] .. x[n) in `total`, not yet folded. The first chunk goes on from `start`: the neutral element,
+ * or what a call for earlier blocks of that chunk left. FULL takes x[i] .. x[i + LANES) into `acc`, TAIL
  * x[i] .. x[i + left): what TAIL makes of the lanes beyond is discarded. */
-#define REDUCE_SEQUENCE(total, n, neutral, join, FULL, TAIL)                                                           \
+#define REDUCE_SEQUENCE(total, n, start, neutral, join, FULL, TAIL)                                                    \
     do {                                                                                                               \
         size_t i = 0;                                                                                                  \
+        vec chunk_total = start;                                                                                       \
         total = neutral;                                                                                               \
         while (i < (n)) {                                                                                              \
             size_t chunk_end = (n) - i > CHUNK ? i + CHUNK : (n);                                                      \
-            vec chunk_total = neutral;                                                                                 \
             while (chunk_end - i >= BLOCK) {                                                                           \
                 vec acc = neutral;                                                                                     \
                 _Pragma("GCC unroll 8") for (int term = 0; term < BLOCK_TERMS; term++, i += LANES) { FULL; }          \
@@ -33,7 +34,7 @@ enum {
                 vec acc = neutral;                                                                                     \
                 for (; chunk_end - i >= LANES; i += LANES) { FULL; }                                                   \
                 if (i < chunk_end) {                                                                                   \
-                    size_t left = chunk_end - i;                                                                       \
+                    const size_t left = chunk_end - i;                                                                     \
                     vec before = acc;                                                                                  \
                     TAIL;                                                                                              \
                     acc = v_select(m_first(left), acc, before);                                                        \
@@ -42,6 +43,7 @@ enum {
                 chunk_total = join(chunk_total, acc);                                                                  \
             }                                                                                                          \
             total = join(total, chunk_total);                                                                          \
+            chunk_total = neutral;                                                                                     \
         }                                                                                                              \
     } while (0)
 #endif

@@ -32,9 +32,20 @@ static inline size_t stream_threshold(void) {
     return bytes;
 }
 
+/* Short runs do not pay for a call of memcpy. */
+static inline void copy_bytes(char *to, const char *from, size_t n) {
+    if (n > 512) {
+        memcpy(to, from, n);
+        return;
+    }
+    size_t i = 0;
+    for (; n - i >= 32; i += 32) memcpy(to + i, from + i, 32);
+    for (; i < n; i += 4) memcpy(to + i, from + i, 4);
+}
+
 static inline void gather(void *to, const char *from, ptrdiff_t stride, size_t n, size_t itemsize) {
     if (stride == (ptrdiff_t)itemsize)
-        memcpy(to, from, n * itemsize);
+        copy_bytes(to, from, n * itemsize);
     else if (itemsize == 4)
         for (size_t i = 0; i < n; i++) memcpy((char *)to + 4 * i, from + (ptrdiff_t)i * stride, 4);
     else
