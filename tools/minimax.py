@@ -88,10 +88,11 @@ def fit(f, low, high, powers, bits, weight=None, fixed=()):
     return done, worst
 
 
-def accurate_center(f, low, high, bits, tries=1500):
+def accurate_center(f, low, high, bits, tries=1000):
     """A float near the middle of [low, high] at which f and its slope are nearly floats too: their rounding vanishes."""
     start = to_float((low + high) / 2, bits)
-    step = mp.mpf(2) ** (mp.floor(mp.log(start, 2)) - bits + 1)
+    ulp = mp.mpf(2) ** (mp.floor(mp.log(start, 2)) - bits + 1)
+    step = mp.floor((high - low) / 32 / tries / ulp) * ulp  # a flat f needs room to reach the next float
 
     def rounding(x):
         slope = mp.diff(f, x)
@@ -174,7 +175,7 @@ SPECS = {
     "softplus_f32": (24, lambda: polynomial(lambda z: mp.log1p(z) / z, mp.mpf("1e-9"), 1, 10, 24)),
     "mills_f32": (24, lambda: table(mills, octaves("14.5"), 8, 24, odd=False)),
     "tanh_f32": (24, lambda: table(mp.tanh, octaves("9.02"), 7, 24)),
-    "erf_f32": (24, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("3.93") / mp.mpf("7.49") for i in range(8)], 6, 24, identity=True)),
+    "erf_f32": (24, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("3.93") / mp.mpf("7.49") for i in range(8)], 7, 24, identity=True)),
     "pow_f32_log2": (53, lambda: polynomial(lambda y: 2 * mp.atanh(mp.sqrt(y)) / mp.sqrt(y) / mp.log(2), mp.mpf("1e-9"), mp.mpf("0.02945"), 6, 53)),
     "pow_f32_exp2": (53, lambda: polynomial(lambda x: mp.mpf(2) ** x, -0.5, 0.5, 8, 53)),
 }

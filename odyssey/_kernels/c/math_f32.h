@@ -51,70 +51,72 @@ static const float ody_softplus_f32[10] = {
     -0x1.d6a80cp-5f, 0x1.490ce6p-6f, -0x1.af330ep-9f,
 };
 
-/* largest relative error 2^-27.58 */
+/* largest relative error 2^-28.06 */
 static const float ody_mills_f32[10][8] = {
-    {0x1.ef4134p-3f, 0x1.73670ap-1f, 0x1.7370b2p+0f, 0x1.358494p+1f, 0x1.ef39dcp+1f, 0x1.736c3ap+2f, 0x1.168dfep+3f,
-     0x1.925e16p+3f},
-    {0x1.aa7442p-2f, 0x1.37de8ep-2f, 0x1.aeaf86p-3f, 0x1.2949dcp-3f, 0x1.8e78d8p-4f, 0x1.11dbf8p-4f, 0x1.72ab32p-5f,
-     0x1.024c7cp-5f},
-    {-0x1.3163e6p-2f, -0x1.6c9398p-3f, -0x1.80455ep-4f, -0x1.88a1b6p-5f, -0x1.71976ap-6f, -0x1.65d880p-7f,
-     -0x1.4c34b6p-8f, -0x1.44a520p-9f},
-    {0x1.609a84p-3f, 0x1.6746cap-4f, 0x1.2fd15cp-5f, 0x1.df74c4p-7f, 0x1.47e96cp-8f, 0x1.c87e62p-10f, 0x1.2635f2p-11f,
-     0x1.9596cap-13f},
-    {-0x1.5e5780p-4f, -0x1.385b66p-5f, -0x1.b4f65ep-7f, -0x1.121998p-8f, -0x1.1797e0p-10f, -0x1.1caf66p-12f,
-     -0x1.019654p-14f, -0x1.f7bbd6p-17f},
-    {0x1.363e3cp-5f, 0x1.ebf87ep-7f, 0x1.22a1d0p-8f, 0x1.281bdap-10f, 0x1.cbecc6p-13f, 0x1.5b9ff8p-15f,
-     0x1.be06e6p-18f, 0x1.370146p-20f},
-    {-0x1.f47d26p-7f, -0x1.6500a0p-8f, -0x1.69a106p-10f, -0x1.303fb4p-12f, -0x1.6d2b20p-15f, -0x1.9fdb7ap-18f,
-     -0x1.7cea46p-21f, -0x1.7d9a10p-24f},
-    {0x1.754e4ep-8f, 0x1.e34c88p-10f, 0x1.a9197ap-12f, 0x1.2b0b06p-14f, 0x1.18d426p-17f, 0x1.e8825cp-21f,
-     0x1.42eef8p-24f, 0x1.d1b778p-28f},
-    {-0x1.07bfa4p-9f, -0x1.376584p-11f, -0x1.ea96dap-14f, -0x1.20bc2cp-16f, -0x1.c87fe6p-20f, -0x1.248daap-23f,
-     -0x1.290a16p-27f, -0x1.279a8ap-31f},
-    {0x1.58ca32p-11f, 0x1.768bf2p-13f, 0x1.022834p-15f, 0x1.05dfd8p-18f, 0x1.61a094p-22f, 0x1.49483ap-26f,
-     0x1.ed7e70p-31f, 0x1.67589cp-35f},
+    {0x1.f77eaep-3f, 0x1.70e654p-1f, 0x1.6c8b8cp+0f, 0x1.36bf42p+1f, 0x1.eda856p+1f, 0x1.763854p+2f, 0x1.18f15ep+3f,
+     0x1.901830p+3f},
+    {0x1.a93a6ep-2f, 0x1.38c338p-2f, 0x1.b3ea90p-3f, 0x1.285940p-3f, 0x1.8f9b7ap-4f, 0x1.0feaf0p-4f, 0x1.6f9854p-5f,
+     0x1.03bf82p-5f},
+    {-0x1.2ff9ccp-2f, -0x1.6e56a0p-3f, -0x1.889306p-4f, -0x1.8656c6p-5f, -0x1.739bc0p-6f, -0x1.60e880p-7f,
+     -0x1.46c87cp-8f, -0x1.4846bap-9f},
+    {0x1.5e7f26p-3f, 0x1.699360p-4f, 0x1.38ce16p-5f, 0x1.db8734p-7f, 0x1.4a7e90p-8f, 0x1.bf48e2p-10f, 0x1.1f1de0p-11f,
+     0x1.9c5f4ep-13f},
+    {-0x1.5bdafap-4f, -0x1.3ac5cap-5f, -0x1.c4f37cp-7f, -0x1.0f462ap-8f, -0x1.1a6d84p-10f, -0x1.153604p-12f,
+     -0x1.f2db92p-15f, -0x1.017738p-16f},
+    {0x1.33bcbap-5f, 0x1.f05af0p-7f, 0x1.2f1a6cp-8f, 0x1.247b9ap-10f, 0x1.d18a0ap-13f, 0x1.507bd8p-15f,
+     0x1.acac46p-18f, 0x1.3f9d34p-20f},
+    {-0x1.f00148p-7f, -0x1.6890eap-8f, -0x1.7b4b2ap-10f, -0x1.2bf212p-12f, -0x1.726c06p-15f, -0x1.902ea6p-18f,
+     -0x1.6b5a76p-21f, -0x1.8a439ep-24f},
+    {0x1.719d10p-8f, 0x1.e8a7d0p-10f, 0x1.c0c792p-12f, 0x1.2632d4p-14f, 0x1.1e635cp-17f, 0x1.d271fep-21f,
+     0x1.302f32p-24f, 0x1.e4a652p-28f},
+    {-0x1.04fb18p-9f, -0x1.3b0988p-11f, -0x1.02f6ecp-13f, -0x1.1ccbeep-16f, -0x1.d01deap-20f, -0x1.169bb8p-23f,
+     -0x1.16ce22p-27f, -0x1.342ebap-31f},
+    {0x1.58abb6p-11f, 0x1.76a21cp-13f, 0x1.035d2ep-15f, 0x1.064926p-18f, 0x1.559eecp-22f, 0x1.4b05dep-26f,
+     0x1.eaede2p-31f, 0x1.637a22p-35f},
 };
 
-/* largest relative error 2^-25.99 */
+/* largest relative error 2^-26.05 */
 static const float ody_tanh_f32[9][8] = {
-    {0.0f, 0x1.ce24c6p-2f, 0x1.ce244ep-1f, 0x1.811178p+0f, 0x1.341b3ap+1f, 0x1.ce235cp+1f, 0x1.5a9274p+2f,
-     0x1.f4b058p+2f},
-    {0.0f, 0x1.b120e2p-2f, 0x1.6f658ap-1f, 0x1.cfd20ep-1f, 0x1.f7c214p-1f, 0x1.ff407ap-1f, 0x1.fffad0p-1f,
+    {0.0f, 0x1.d0ff2cp-2f, 0x1.c60c2ap-1f, 0x1.8460b2p+0f, 0x1.36b1ccp+1f, 0x1.d2e3cap+1f, 0x1.5adcd2p+2f,
+     0x1.f703c8p+2f},
+    {0.0f, 0x1.b377e6p-2f, 0x1.6b6ceap-1f, 0x1.d0fe6ap-1f, 0x1.f8150ep-1f, 0x1.ff4e2cp-1f, 0x1.fffadcp-1f,
      0x1.fffff6p-1f},
-    {0x1.000000p+0f, 0x1.a465f8p-1f, 0x1.f0bbb4p-2f, 0x1.6f4d0ap-3f, 0x1.059e2ap-5f, 0x1.7ec452p-9f, 0x1.4bf070p-14f,
-     0x1.5813aep-21f},
-    {-0x1.215e68p-23f, -0x1.63a33ap-2f, -0x1.647166p-2f, -0x1.4cbccap-3f, -0x1.016668p-5f, -0x1.7e3776p-9f,
-     -0x1.4ca7b4p-14f, -0x1.58d72cp-21f},
-    {-0x1.555322p-2f, -0x1.03adb2p-3f, 0x1.68cae2p-4f, 0x1.65fca2p-4f, 0x1.4c167ep-6f, 0x1.fc2166p-10f,
-     0x1.bb923cp-15f, 0x1.cbe448p-22f},
-    {-0x1.6a51a0p-13f, 0x1.5ae9c8p-3f, 0x1.b17330p-5f, -0x1.9a0b0ap-6f, -0x1.36b936p-7f, -0x1.f88d26p-11f,
-     -0x1.af6f72p-16f, -0x1.bf416ap-23f},
-    {0x1.14599ap-3f, -0x1.6c2706p-7f, -0x1.cf7f58p-5f, -0x1.45f07ep-9f, 0x1.ae8222p-9f, 0x1.8f0472p-12f,
-     0x1.593896p-17f, 0x1.65bb5cp-24f},
-    {-0x1.d5a666p-8f, -0x1.e2333ap-5f, 0x1.bbf692p-7f, 0x1.d4922ap-8f, -0x1.71406ap-11f, -0x1.0f28aep-13f,
-     -0x1.1ef992p-18f, -0x1.2a2018p-25f},
-    {-0x1.4c6956p-5f, 0x1.7c60eap-6f, 0x1.3f3dd2p-7f, -0x1.fd6c2ep-9f, -0x1.1c4efep-18f, 0x1.243762p-15f,
-     0x1.4630bcp-20f, 0x1.545dd8p-27f},
+    {0x1.000000p+0f, 0x1.a367eap-1f, 0x1.fc11f2p-2f, 0x1.66c986p-3f, 0x1.f6d1c2p-6f, 0x1.636a0ap-9f, 0x1.48eed4p-14f,
+     0x1.3fe62ap-21f},
+    {-0x1.215e68p-23f, -0x1.64b6fep-2f, -0x1.68a32ep-2f, -0x1.45d8d4p-3f, -0x1.ef0826p-6f, -0x1.62f0bcp-9f,
+     -0x1.49a69cp-14f, -0x1.40a756p-21f},
+    {-0x1.555322p-2f, -0x1.ffa03ep-4f, 0x1.5a82b2p-4f, 0x1.60abdap-4f, 0x1.3fbd78p-6f, 0x1.d802f2p-10f,
+     0x1.b7ac64p-15f, 0x1.ac8d3cp-22f},
+    {-0x1.6a51a0p-13f, 0x1.5a94c8p-3f, 0x1.d689c0p-5f, -0x1.9c69fcp-6f, -0x1.2bfd12p-7f, -0x1.d4e202p-11f,
+     -0x1.ab8624p-16f, -0x1.a016d6p-23f},
+    {0x1.14599ap-3f, -0x1.8d876ep-7f, -0x1.d9f8d0p-5f, -0x1.001b58p-9f, 0x1.a34c20p-9f, 0x1.71d882p-12f,
+     0x1.5554ecp-17f, 0x1.46523ep-24f},
+    {-0x1.d5a666p-8f, -0x1.de75acp-5f, 0x1.96ed2ep-7f, 0x1.be7d72p-8f, -0x1.7173fep-11f, -0x1.f85fc0p-14f,
+     -0x1.1c6980p-18f, -0x1.14a57ap-25f},
+    {-0x1.4c6956p-5f, 0x1.8a4816p-6f, 0x1.4a1d42p-7f, -0x1.f4e3c8p-9f, -0x1.0e7b7ep-18f, 0x1.24bac0p-15f,
+     0x1.462ad4p-20f, 0x1.548d1ap-27f},
 };
 
-/* largest relative error 2^-24.85 */
-static const float ody_erf_f32[8][8] = {
-    {0.0f, 0x1.0ca8b8p-1f, 0x1.0ca508p+0f, 0x1.92f99ep+0f, 0x1.0c9db0p+1f, 0x1.4fd34cp+1f, 0x1.92ec6cp+1f,
-     0x1.d62d34p+1f},
-    {0.0f, 0x1.157b5cp-1f, 0x1.b97368p-1f, 0x1.f2af88p-1f, 0x1.fe76e2p-1f, 0x1.ffe4e0p-1f, 0x1.fffee2p-1f,
+/* largest relative error 2^-27.04 */
+static const float ody_erf_f32[9][8] = {
+    {0.0f, 0x1.0eb818p-1f, 0x1.0fbb52p+0f, 0x1.93e8f6p+0f, 0x1.0a93c6p+1f, 0x1.51b0a0p+1f, 0x1.94079cp+1f,
+     0x1.d83436p+1f},
+    {0.0f, 0x1.173e42p-1f, 0x1.bbbce2p-1f, 0x1.f2dc9ap-1f, 0x1.fe5918p-1f, 0x1.ffe700p-1f, 0x1.fffef2p-1f,
      0x1.fffffap-1f},
-    {0x1.06eba8p-3f, 0x1.b6ae2ep-1f, 0x1.802602p-2f, 0x1.83e082p-4f, 0x1.c42738p-7f, 0x1.2f13bep-10f, 0x1.d6cbd0p-15f,
-     0x1.a27e1cp-20f},
-    {-0x1.685c2ap-21f, -0x1.cc5fe4p-2f, -0x1.931f90p-2f, -0x1.314898p-3f, -0x1.da6fa2p-6f, -0x1.8d92c6p-9f,
-     -0x1.727606p-13f, -0x1.8036dcp-18f},
-    {-0x1.811cfcp-2f, -0x1.06e022p-3f, 0x1.33d716p-3f, 0x1.ff8aa4p-4f, 0x1.26460ep-5f, 0x1.42427ap-8f,
-     0x1.70013cp-12f, 0x1.c160c6p-17f},
-    {-0x1.751472p-11f, 0x1.77fd88p-3f, 0x1.ad2608p-5f, -0x1.8df708p-5f, -0x1.cb6aacp-6f, -0x1.64bd4cp-8f,
-     -0x1.033692p-11f, -0x1.7dc9d2p-16f},
-    {0x1.e50accp-4f, 0x1.bab724p-11f, -0x1.0c6452p-4f, -0x1.ef0f12p-8f, 0x1.994ea6p-7f, 0x1.1ae860p-8f,
-     0x1.1f2f7ap-11f, 0x1.11766ap-15f},
-    {-0x1.464edep-6f, -0x1.900798p-5f, 0x1.1660f2p-7f, 0x1.0c4658p-6f, -0x1.43ff1ap-10f, -0x1.268cfap-9f,
-     -0x1.bf6e0ep-12f, -0x1.11eda8p-15f},
+    {0x1.06eba8p-3f, 0x1.b4d324p-1f, 0x1.767e42p-2f, 0x1.7f7044p-4f, 0x1.e34af0p-7f, 0x1.18b57ep-10f, 0x1.bdc30ap-15f,
+     0x1.743652p-20f},
+    {-0x1.570870p-26f, -0x1.cdf092p-2f, -0x1.8d81cep-2f, -0x1.2e7d62p-3f, -0x1.f74288p-6f, -0x1.72487ep-9f,
+     -0x1.5fc608p-13f, -0x1.575914p-18f},
+    {-0x1.8126f8p-2f, -0x1.00c392p-3f, 0x1.38ea88p-3f, 0x1.fc88acp-4f, 0x1.35195cp-5f, 0x1.2e3b96p-8f,
+     0x1.5f8f5ep-12f, 0x1.96dffep-17f},
+    {-0x1.aa6cfep-16f, 0x1.77b39ep-3f, 0x1.8c075ap-5f, -0x1.8ef7d4p-5f, -0x1.dc186cp-6f, -0x1.50fa08p-8f,
+     -0x1.ef9d84p-12f, -0x1.592b1cp-16f},
+    {0x1.cf3d6ep-4f, -0x1.46b8e0p-10f, -0x1.0fb14ep-4f, -0x1.aaa01ap-8f, 0x1.a59330p-7f, 0x1.090778p-8f,
+     0x1.040496p-11f, 0x1.bd70a2p-16f},
+    {-0x1.4e6f60p-10f, -0x1.833bdap-5f, 0x1.4023eep-7f, 0x1.09fca4p-6f, -0x1.0903e0p-10f, -0x1.1dc052p-9f,
+     -0x1.ae2002p-12f, -0x1.ed6968p-16f},
+    {-0x1.8cc2b8p-6f, 0x1.04c39ep-7f, 0x1.93d590p-7f, -0x1.73a76cp-8f, -0x1.20da6ep-9f, 0x1.58909cp-11f,
+     0x1.06d386p-12f, 0x1.b4bfdep-16f},
 };
 
 /* largest relative error 2^-45.09 */
@@ -149,7 +151,10 @@ ODY_INLINE m32x16 f32x16_sign(f32x16 x) { return i32x16_gt(i32x16_splat(0), f32x
 /* max(x, 0), but -0 stays -0 and NaN stays NaN. */
 ODY_INLINE f32x16 f32x16_positive(f32x16 x) { return f32x16_max(f32x16_zero(), x); }
 
-/* e^(x + lo) = 2^k (1 + s + s_lo), |lo| << |x| < 2^22: x + lo = k ln 2 + r, s = r + r^2 P(r), s_lo its rounding error. */
+/*
+ * e^(x + lo) = 2^k (1 + s + s_lo), |lo| << |x| < 2^22: x + lo = k ln 2 + r + r_lo, s + s_lo = r + (r_lo + r^2 P(r)).
+ * s alone is good to 2^-26.
+ */
 typedef struct {
     f32x16 s, s_lo;
     i32x16 k;
@@ -159,11 +164,11 @@ ODY_INLINE ody_exp_f32_parts f32x16_exp_parts(f32x16 x, f32x16 lo) {
     const f32x16 magic = f32x16_splat(0x1.8p23f); /* adding it rounds to an integer, and leaves that in the low bits */
     f32x16 t = f32x16_fma(x, f32x16_splat(0x1.715476p+0f), magic);
     f32x16 n = f32x16_sub(t, magic);
-    f32x16 r = f32x16_fnma(n, f32x16_splat(0x1.62e430p-1f), x);
-    r = f32x16_fnma(n, f32x16_splat(-0x1.05c610p-29f), r);
-    r = f32x16_add(r, lo);
-    f32x16 p = f32x16_horner(r, ody_exp_f32, 5), r2 = f32x16_mul(r, r);
-    f32x16 s = f32x16_fma(r2, p, r), s_lo = f32x16_fma(r2, p, f32x16_sub(r, s));
+    f32x16 r_hi = f32x16_fnma(n, f32x16_splat(0x1.62e430p-1f), x); /* exact */
+    f32x16 more = f32x16_fnma(n, f32x16_splat(-0x1.05c610p-29f), lo);
+    f32x16 r = f32x16_add(r_hi, more), r_lo = f32x16_sub(more, f32x16_sub(r, r_hi));
+    f32x16 tail = f32x16_fma(f32x16_mul(r, r), f32x16_horner(r, ody_exp_f32, 5), r_lo);
+    f32x16 s = f32x16_add(r, tail), s_lo = f32x16_sub(tail, f32x16_sub(s, r));
     return (ody_exp_f32_parts){s, s_lo, i32x16_sub(f32x16_bits(t), f32x16_bits(magic))};
 }
 
@@ -190,23 +195,15 @@ ODY_INLINE f32x16 f32x16_exp(f32x16 x) {
 
 /* e^x - 1 = (2^k - 1) + 2^k s, both sums with their rounding errors carried along. */
 ODY_INLINE f32x16 f32x16_expm1(f32x16 x) {
-    const f32x16 magic = f32x16_splat(0x1.8p23f), ln2_lo = f32x16_splat(-0x1.05c610p-29f);
-    f32x16 c = f32x16_min(f32x16_splat(89.0f), f32x16_max(f32x16_splat(-17.4f), x));
-    f32x16 t = f32x16_fma(c, f32x16_splat(0x1.715476p+0f), magic);
-    f32x16 n = f32x16_sub(t, magic);
-    f32x16 r_hi = f32x16_fnma(n, f32x16_splat(0x1.62e430p-1f), c);
-    f32x16 r = f32x16_fnma(n, ln2_lo, r_hi);
-    f32x16 r_lo = f32x16_fnma(n, ln2_lo, f32x16_sub(r_hi, r));
-    f32x16 r2 = f32x16_mul(r, r), p = f32x16_horner(r, ody_exp_f32, 5);
-    f32x16 s = f32x16_fma(r2, p, r);
-    f32x16 s_lo = f32x16_add(f32x16_fma(r2, p, f32x16_sub(r, s)), f32x16_fma(r_lo, s, r_lo));
-    i32x16 k = i32x16_sub(f32x16_bits(t), f32x16_bits(magic)), k_a = i32x16_min(k, i32x16_splat(127));
-    f32x16 a = f32x16_exp2i(k_a), a_1 = f32x16_sub(a, f32x16_splat(1.0f));
-    f32x16 y = f32x16_fma(a, s, a_1);
-    f32x16 y_lo = f32x16_fma(a, s_lo, f32x16_fma(a, s, f32x16_sub(a_1, y)));
-    y_lo = f32x16_add(y_lo, f32x16_sub(f32x16_sub(a, a_1), f32x16_splat(1.0f)));
-    y = f32x16_mul(f32x16_add(y, y_lo), f32x16_exp2i(i32x16_sub(k, k_a)));
-    return f32x16_copysign(y, x);
+    const f32x16 one = f32x16_splat(1.0f);
+    f32x16 t = f32x16_min(f32x16_splat(89.0f), f32x16_max(f32x16_splat(-17.4f), x));
+    ody_exp_f32_parts e = f32x16_exp_parts(t, f32x16_zero());
+    i32x16 k = i32x16_min(e.k, i32x16_splat(127));
+    f32x16 a = f32x16_exp2i(k), a_1 = f32x16_sub(a, one), a_1_lo = f32x16_sub(f32x16_sub(a, a_1), one);
+    f32x16 y = f32x16_fma(a, e.s, a_1);
+    f32x16 y_lo = f32x16_fma(a, e.s_lo, f32x16_fma(a, e.s, f32x16_sub(a_1, y)));
+    y = f32x16_add(y, f32x16_add(y_lo, a_1_lo));
+    return f32x16_copysign(f32x16_mul(y, f32x16_exp2i(i32x16_sub(e.k, k))), x);
 }
 
 /*
@@ -222,20 +219,23 @@ ODY_INLINE f32x16 f32x16_sigmoid(f32x16 x) {
     f32x16 d = f32x16_fma(z.a, e.s, f32x16_add(one, z.a));
     f32x16 d_lo = f32x16_fma(z.a, e.s, f32x16_add(f32x16_sub(one, d), z.a));
     f32x16 q = f32x16_div(one, d);
+    d_lo = f32x16_fma(z.a, e.s_lo, d_lo);
     f32x16 err = f32x16_fnma(q, d_lo, f32x16_fnma(q, d, one));
-    f32x16 with_z = f32x16_add(e.s, f32x16_add(e.s_lo, err));
+    f32x16 with_z = f32x16_add(e.s, f32x16_fma(err, f32x16_add(one, e.s), e.s_lo)); /* (1 + s) (1 + err) - 1 */
     f32x16 y = f32x16_fma(q, f32x16_select(negative, with_z, err), q);
     return f32x16_select(negative, f32x16_mul(f32x16_mul(y, z.a), z.b), y);
 }
 
 /* x / (1 + e^-x), the quotient brought down by 2^(k_a - k) where e^-x is huge. silu(-inf) = -0. */
 ODY_INLINE f32x16 f32x16_silu(f32x16 x) {
+    const f32x16 one = f32x16_splat(1.0f);
     x = f32x16_max(f32x16_splat(-110.0f), x); /* silu(-110) rounds to -0 */
     f32x16 t = f32x16_max(f32x16_splat(-87.0f), f32x16_neg(x));
     ody_exp_f32_parts e = f32x16_exp_parts(t, f32x16_zero());
     i32x16 k = i32x16_min(e.k, i32x16_splat(64));
     f32x16 a = f32x16_exp2i(k);
-    f32x16 d = f32x16_fma(a, e.s, f32x16_add(f32x16_splat(1.0f), a));
+    f32x16 a_1 = f32x16_add(a, one), lost = f32x16_sub(one, f32x16_sub(a_1, a)); /* all of the one for a > 2^24 */
+    f32x16 d = f32x16_add(a_1, f32x16_fma(a, e.s, lost));
     return f32x16_mul(f32x16_div(x, d), f32x16_exp2i(i32x16_sub(k, e.k)));
 }
 
@@ -251,9 +251,10 @@ ODY_INLINE f32x16 f32x16_softplus(f32x16 x) {
 
 /*
  * x tanh(log(1 + e^x)). With z = e^-|x| and v = z or 2 z,
- *   x < 0:  x z (1 - f),   f = z (z + 1) / (z (z + 2) + 2)
- *   x > 0:  x - x f,       f = 2 z^2 / (z (2 z + 2) + 1).
- * mish(-inf) = -0.
+ *   x < 0:  x z (1 - f),   f = z (z + 1) / (z^2 + 2 z + 2)
+ *   x > 0:  x - x f,       f = 2 z^2 / (2 z^2 + 2 z + 1).
+ * The remainder of the division, which includes what the sums lost, moves f by rest / den; where that shows, 1 / den is
+ * about 0.22. mish(-inf) = -0.
  */
 ODY_INLINE f32x16 f32x16_mish(f32x16 x) {
     const f32x16 one = f32x16_splat(1.0f), two = f32x16_splat(2.0f);
@@ -262,11 +263,15 @@ ODY_INLINE f32x16 f32x16_mish(f32x16 x) {
     ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(t), f32x16_zero());
     ody_scale_f32 scale = f32x16_scale(e.k);
     f32x16 z = f32x16_fma(scale.a, e.s, scale.a);
-    f32x16 v = f32x16_select(negative, z, f32x16_add(z, z));
-    f32x16 num = f32x16_fma(z, v, f32x16_select(negative, z, f32x16_zero()));
-    f32x16 den = f32x16_fma(z, f32x16_add(v, two), f32x16_select(negative, two, one));
+    f32x16 z2 = f32x16_add(z, z), v = f32x16_select(negative, z, z2);
+    f32x16 num_0 = f32x16_select(negative, z, f32x16_zero()), num = f32x16_fma(z, v, num_0);
+    f32x16 num_lo = f32x16_fma(z, v, f32x16_sub(num_0, num));
+    f32x16 c = f32x16_select(negative, two, one), den_0 = f32x16_add(c, z2), den = f32x16_fma(z, v, den_0);
+    f32x16 den_lo = f32x16_add(f32x16_fma(z, v, f32x16_sub(den_0, den)), f32x16_sub(z2, f32x16_sub(den_0, c)));
     f32x16 f = f32x16_div(num, den);
-    f32x16 ta = f32x16_mul(t, scale.a), m = f32x16_fnma(f, f32x16_add(one, e.s), e.s); /* (1 + s) (1 - f) - 1 */
+    f32x16 rest = f32x16_fnma(f, den_lo, f32x16_add(f32x16_fnma(f, den, num), num_lo));
+    f32x16 m = f32x16_fnma(f, f32x16_add(one, e.s), f32x16_fnma(rest, f32x16_splat(0.22f), e.s)); /* (1 + s) (1 - f) - 1 */
+    f32x16 ta = f32x16_mul(t, scale.a);
     f32x16 y = f32x16_select(negative, f32x16_fma(ta, m, ta), f32x16_mul(t, f));
     return f32x16_fnma(y, scale.b, f32x16_positive(x));
 }
@@ -372,13 +377,12 @@ ODY_INLINE f32x16 f32x16_log1p(f32x16 x) {
 /* ---- tanh and erf ---------------------------------------------------------------------------------------------- */
 
 /*
- * c0 + h (c1 + h (c2 + ...)), h = t - center, all looked up: column i of a table of rows center, c0, c1, ... Centers are
- * floats at which the function and its slope nearly are floats as well, so c0 + h c1 starts out almost exact.
+ * c0 + h (c1 + h (c2 + ...)) for h = t - center, the coefficients looked up: column i of `rows` rows c0, c1, ... Centers
+ * are floats at which the function and its slope nearly are floats as well, so c0 + h c1 starts out almost exact.
  */
-ODY_INLINE f32x16 f32x16_piecewise(f32x16 t, i32x16 i, const float (*table)[8], int rows) {
-    f32x16 h = f32x16_sub(t, f32x16_lookup8(table[0], i));
+ODY_INLINE f32x16 f32x16_piecewise(f32x16 h, i32x16 i, const float (*table)[8], int rows) {
     f32x16 p = f32x16_lookup8(table[rows - 1], i);
-    for (int j = rows - 2; j > 0; j--) p = f32x16_fma(p, h, f32x16_lookup8(table[j], i));
+    for (int j = rows - 2; j >= 0; j--) p = f32x16_fma(p, h, f32x16_lookup8(table[j], i));
     return p;
 }
 
@@ -391,11 +395,13 @@ ODY_INLINE i32x16 f32x16_octave(f32x16 t, float scale) {
 /* tanh x: a polynomial of degree 7 on each of eight octaves' halves of 1 + 14.99 |x| / 9.02. |x| >= 9.02 gives 1. */
 ODY_INLINE f32x16 f32x16_tanh(f32x16 x) {
     f32x16 t = f32x16_min(f32x16_splat(9.02f), f32x16_abs(x));
-    return f32x16_copysign(f32x16_piecewise(t, f32x16_octave(t, (float)(14.99 / 9.02)), ody_tanh_f32, 9), x);
+    i32x16 i = f32x16_octave(t, (float)(14.99 / 9.02));
+    f32x16 h = f32x16_sub(t, f32x16_lookup8(ody_tanh_f32[0], i));
+    return f32x16_copysign(f32x16_piecewise(h, i, ody_tanh_f32 + 1, 8), x);
 }
 
 /*
- * erf x: a polynomial of degree 6 on each of eight intervals of |x|, around 0, 1, ... 7 times 0.525; around 0 it is
+ * erf x: a polynomial of degree 7 on each of eight intervals of |x|, around 0, 1, ... 7 times 0.525; around 0 it is
  * |x| plus a polynomial, for 2 / sqrt(pi) is not nearly a float. |x| >= 3.93 gives 1.
  */
 ODY_INLINE f32x16 f32x16_erf(f32x16 x) {
@@ -404,16 +410,16 @@ ODY_INLINE f32x16 f32x16_erf(f32x16 x) {
     i32x16 i = f32x16_bits(rounded);
     f32x16 h = f32x16_sub(t, f32x16_lookup8(ody_erf_f32[0], i));
     f32x16 c0 = f32x16_select(f32x16_eq(rounded, f32x16_splat(0x1p23f)), t, f32x16_lookup8(ody_erf_f32[1], i));
-    f32x16 p = f32x16_lookup8(ody_erf_f32[7], i);
-    for (int j = 6; j > 1; j--) p = f32x16_fma(p, h, f32x16_lookup8(ody_erf_f32[j], i));
-    return f32x16_copysign(f32x16_fma(p, h, c0), x);
+    return f32x16_copysign(f32x16_fma(f32x16_piecewise(h, i, ody_erf_f32 + 2, 7), h, c0), x);
 }
 
 /* ---- the normal distribution ----------------------------------------------------------------------------------- */
 
-/* Phi(-t) e^(t^2/2), the Mills ratio, for 0 <= t <= 14.5. */
-ODY_INLINE f32x16 f32x16_mills(f32x16 t) {
-    return f32x16_piecewise(t, f32x16_octave(t, (float)(14.99 / 14.5)), ody_mills_f32, 10);
+/* Phi(-u) e^(u^2/2), the Mills ratio, for u = c t, 0 <= u <= 14.5. */
+ODY_INLINE f32x16 f32x16_mills(f32x16 t, float c) {
+    i32x16 i = f32x16_octave(t, c * (float)(14.99 / 14.5));
+    f32x16 h = f32x16_fma(t, f32x16_splat(c), f32x16_neg(f32x16_lookup8(ody_mills_f32[0], i)));
+    return f32x16_piecewise(h, i, ody_mills_f32 + 1, 9);
 }
 
 /* 1 - erf x = 2 Phi(-sqrt(2) x). x > 10.06 gives 0. */
@@ -422,22 +428,23 @@ ODY_INLINE f32x16 f32x16_erfc(f32x16 x) {
     f32x16 v = f32x16_mul(t, t), v_lo = f32x16_fnma(t, t, v);
     ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(v), v_lo);
     ody_scale_f32 scale = f32x16_scale(i32x16_add(e.k, i32x16_splat(1)));
-    f32x16 g = f32x16_mills(f32x16_mul(t, f32x16_splat((float)1.4142135623730951)));
+    f32x16 g = f32x16_mills(t, 0x1.6a09e6p+0f);
     f32x16 y = f32x16_mul(f32x16_fma(g, e.s, g), scale.a);
     m32x16 negative = f32x16_sign(x);
     y = f32x16_select(negative, f32x16_neg(y), y);
     return f32x16_fma(y, scale.b, f32x16_select(negative, f32x16_splat(2.0f), f32x16_zero()));
 }
 
-/* x Phi(x) = max(x, 0) - |x| Phi(-|x|). gelu(-inf) = -0. */
+/* x Phi(x) = max(x, 0) - |x| Phi(-|x|), with |x| times the Mills ratio as a sum p + p_lo. gelu(-inf) = -0. */
 ODY_INLINE f32x16 f32x16_gelu(f32x16 x) {
     f32x16 t = f32x16_min(f32x16_splat(14.5f), f32x16_abs(x));
     f32x16 half = f32x16_mul(t, f32x16_splat(-0.5f));
     f32x16 v = f32x16_mul(t, half), v_lo = f32x16_fma(t, half, f32x16_neg(v));
     ody_exp_f32_parts e = f32x16_exp_parts(v, v_lo);
     ody_scale_f32 scale = f32x16_scale(e.k);
-    f32x16 g = f32x16_mills(t);
-    f32x16 y = f32x16_mul(t, f32x16_mul(f32x16_fma(g, e.s, g), scale.a));
+    f32x16 g = f32x16_mills(t, 1.0f);
+    f32x16 p = f32x16_mul(t, g), p_lo = f32x16_fma(t, g, f32x16_neg(p));
+    f32x16 y = f32x16_mul(f32x16_add(p, f32x16_fma(p, e.s, p_lo)), scale.a);
     return f32x16_fnma(y, scale.b, f32x16_positive(x));
 }
 
@@ -448,7 +455,7 @@ ODY_INLINE f32x16 f32x16_gelu_grad(f32x16 x) {
     f32x16 v = f32x16_mul(t, half), v_lo = f32x16_fma(t, half, f32x16_neg(v));
     ody_exp_f32_parts e = f32x16_exp_parts(v, v_lo);
     ody_scale_f32 scale = f32x16_scale(e.k);
-    f32x16 g = f32x16_fnma(t, f32x16_splat(0x1.988454p-2f), f32x16_mills(t)); /* 1 / sqrt(2 pi) */
+    f32x16 g = f32x16_fnma(t, f32x16_splat(0x1.988454p-2f), f32x16_mills(t, 1.0f)); /* 1 / sqrt(2 pi) */
     f32x16 y = f32x16_mul(f32x16_fma(g, e.s, g), scale.a);
     m32x16 negative = f32x16_sign(x);
     y = f32x16_select(negative, y, f32x16_neg(y));
