@@ -56,6 +56,8 @@ MODULES = {
     "dispatch": [name for name, _ in reversed(LIBRARIES)],
     "array": [],
     "elementwise": [],
+    "activations": [],
+    "optim": [],
     "reductions": [],
 }
 

@@ -57,7 +57,7 @@ typedef struct ody_elementwise {
 } ody_elementwise;
 
 /* All return 0, or -1 when scratch memory ran out (nothing has been written then). */
-int ody_run_elementwise(const char *op, ody_map_fn f, const ody_elementwise *e);
+int ody_run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e); /* merges the axes of *e in place */
 int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int outputs, size_t itemsize, int cost);
 int ody_run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost);
 

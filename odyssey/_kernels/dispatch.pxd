@@ -11,7 +11,7 @@ cdef const ody_kernels *K
 cdef void parallel(ody_task_fn f, void *context, size_t tasks) noexcept nogil
 cdef void *alloc(size_t n) noexcept nogil
 cdef void free(void *memory) noexcept nogil
-cdef int run_elementwise(const char *op, ody_map_fn f, const ody_elementwise *e) noexcept nogil
+cdef int run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e) noexcept nogil
 cdef int run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int outputs, size_t itemsize,
                  int cost) noexcept nogil
 cdef int run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) noexcept nogil

@@ -20,7 +20,7 @@ cdef void free(void *memory) noexcept nogil:
     runtime.ody_free(memory)
 
 
-cdef int run_elementwise(const char *op, ody_map_fn f, const ody_elementwise *e) noexcept nogil:
+cdef int run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e) noexcept nogil:
     return runtime.ody_run_elementwise(op, f, e)
 
 

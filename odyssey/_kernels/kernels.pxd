@@ -39,7 +39,65 @@ cdef extern from "odyssey/kernels.h" nogil:
         const char *name
         # elementwise
         ody_map_fn add_f32, add_f64
+        ody_map_fn subtract_f32, subtract_f64
+        ody_map_fn multiply_f32, multiply_f64
+        ody_map_fn divide_f32, divide_f64
+        ody_map_fn minimum_f32, minimum_f64
+        ody_map_fn maximum_f32, maximum_f64
+        ody_map_fn power_f32, power_f64
+        ody_map_fn scale_f32, scale_f64
+        ody_map_fn axpy_f32, axpy_f64
+        ody_map_fn fma_f32, fma_f64
         ody_map_fn exp_f32, exp_f64
+        ody_map_fn log_f32, log_f64
+        ody_map_fn log2_f32, log2_f64
+        ody_map_fn sqrt_f32, sqrt_f64
+        ody_map_fn reciprocal_f32, reciprocal_f64
+        ody_map_fn sin_f32, sin_f64
+        ody_map_fn cos_f32, cos_f64
+        ody_map_fn erf_f32, erf_f64
+        ody_map_fn erf_backward_f32, erf_backward_f64
+        ody_map_fn clip_f32, clip_f64
+        ody_map_fn clip_backward_f32, clip_backward_f64
+        # activations
+        ody_map_fn relu_f32, relu_f64
+        ody_map_fn relu_backward_f32, relu_backward_f64
+        ody_map_fn relu6_f32, relu6_f64
+        ody_map_fn relu6_backward_f32, relu6_backward_f64
+        ody_map_fn hard_tanh_f32, hard_tanh_f64
+        ody_map_fn hard_tanh_backward_f32, hard_tanh_backward_f64
+        ody_map_fn hard_sigmoid_f32, hard_sigmoid_f64
+        ody_map_fn hard_sigmoid_backward_f32, hard_sigmoid_backward_f64
+        ody_map_fn hard_swish_f32, hard_swish_f64
+        ody_map_fn hard_swish_backward_f32, hard_swish_backward_f64
+        ody_map_fn leaky_relu_f32, leaky_relu_f64
+        ody_map_fn leaky_relu_backward_f32, leaky_relu_backward_f64
+        ody_map_fn prelu_f32, prelu_f64
+        ody_map_fn prelu_backward_f32, prelu_backward_f64
+        ody_map_fn prelu_weight_terms_f32, prelu_weight_terms_f64
+        ody_map_fn elu_f32, elu_f64
+        ody_map_fn elu_backward_f32, elu_backward_f64
+        ody_map_fn selu_f32, selu_f64
+        ody_map_fn selu_backward_f32, selu_backward_f64
+        ody_map_fn sigmoid_f32, sigmoid_f64
+        ody_map_fn sigmoid_backward_f32, sigmoid_backward_f64
+        ody_map_fn tanh_f32, tanh_f64
+        ody_map_fn tanh_backward_f32, tanh_backward_f64
+        ody_map_fn silu_f32, silu_f64
+        ody_map_fn silu_backward_f32, silu_backward_f64
+        ody_map_fn gelu_f32, gelu_f64
+        ody_map_fn gelu_backward_f32, gelu_backward_f64
+        ody_map_fn gelu_tanh_f32, gelu_tanh_f64
+        ody_map_fn gelu_tanh_backward_f32, gelu_tanh_backward_f64
+        ody_map_fn mish_f32, mish_f64
+        ody_map_fn mish_backward_f32, mish_backward_f64
+        ody_map_fn softplus_f32, softplus_f64
+        ody_map_fn softplus_backward_f32, softplus_backward_f64
+        # optimizer steps
+        ody_map_fn sgd_step_f32, sgd_step_f64
+        ody_map_fn sgd_momentum_step_f32, sgd_momentum_step_f64
+        ody_map_fn adam_step_f32, adam_step_f64
+        ody_map_fn adamw_step_f32, adamw_step_f64
         # reductions
         ody_rows_fn sum_rows_f32, sum_rows_f64
         ody_columns_fn sum_columns_f32, sum_columns_f64

@@ -34,7 +34,7 @@ cdef extern from "odyssey/runtime.h" nogil:
         ody_operand operand[7]
         double param[8]
         int cost
-    int ody_run_elementwise(const char *op, ody_map_fn f, const ody_elementwise *e) noexcept
+    int ody_run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e) noexcept
     int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int outputs, size_t itemsize,
                     int cost) noexcept
     int ody_run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) noexcept

@@ -17,8 +17,18 @@
 const ody_kernels ODY_TABLE = {
     .name = ODY_NAME,
     /* elementwise */
-    ROW(add),
-    ROW(exp),
+    ROW(add), ROW(subtract), ROW(multiply), ROW(divide), ROW(minimum), ROW(maximum), ROW(power), ROW(scale), ROW(axpy),
+    ROW(fma), ROW(exp), ROW(log), ROW(log2), ROW(sqrt), ROW(reciprocal), ROW(sin), ROW(cos), ROW(erf),
+    ROW(erf_backward), ROW(clip), ROW(clip_backward),
+    /* activations */
+    ROW(relu), ROW(relu_backward), ROW(relu6), ROW(relu6_backward), ROW(hard_tanh), ROW(hard_tanh_backward),
+    ROW(hard_sigmoid), ROW(hard_sigmoid_backward), ROW(hard_swish), ROW(hard_swish_backward), ROW(leaky_relu),
+    ROW(leaky_relu_backward), ROW(prelu), ROW(prelu_backward), ROW(prelu_weight_terms), ROW(elu), ROW(elu_backward),
+    ROW(selu), ROW(selu_backward), ROW(sigmoid), ROW(sigmoid_backward), ROW(tanh), ROW(tanh_backward), ROW(silu),
+    ROW(silu_backward), ROW(gelu), ROW(gelu_backward), ROW(gelu_tanh), ROW(gelu_tanh_backward), ROW(mish),
+    ROW(mish_backward), ROW(softplus), ROW(softplus_backward),
+    /* optimizer steps */
+    ROW(sgd_step), ROW(sgd_momentum_step), ROW(adam_step), ROW(adamw_step),
     /* reductions */
     ROW(sum_rows), ROW(sum_columns), ROW(norm_rows), ROW(norm_columns), ROW(deviations_rows), ROW(deviations_columns),
     ROW(logsumexp_rows), ROW(logsumexp_columns), ROW(max_rows), ROW(max_columns), ROW(min_rows), ROW(min_columns),
