@@ -246,6 +246,18 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_rows_fn, dot);
     /* out0[row][j] = in0[j][row]: in_step[0] is from one j to the next, out_step[0] from one row to the next. */
     ODY_PAIR(ody_rows_fn, transpose);
+
+    /* ---- softmax: softmax.h. Results are rows of n; in place allowed on every input. n = 0 writes nothing. A NaN or +inf
+     * in a row of in0 makes the row NaN, and so does a row of nothing but -inf. ----------------------------------- */
+
+    /* out0 = exp(in0 - max) / sum(exp(in0 - max)), by the sum's reciprocal. Where in0 - max is exact: 4 ulp. */
+    ODY_PAIR(ody_rows_fn, softmax);
+    /* out0 = in0 - max - log(sum(exp(in0 - max))). */
+    ODY_PAIR(ody_rows_fn, log_softmax);
+    /* out0 = in1 (in0 - sum(in0 in1)): in0 the incoming gradient, in1 softmax's result. */
+    ODY_PAIR(ody_rows_fn, softmax_backward);
+    /* out0 = in0 - exp(in1) sum(in0): in0 the incoming gradient, in1 log_softmax's result. */
+    ODY_PAIR(ody_rows_fn, log_softmax_backward);
 } ody_kernels;
 
 #ifdef __cplusplus

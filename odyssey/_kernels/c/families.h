@@ -4,3 +4,4 @@
 #include "activations.h"
 #include "optim.h"
 #include "reductions.h"
+#include "softmax.h"

@@ -1,4 +1,5 @@
 /* Reductions: what each makes of its elements. How the elements travel stands in sequence.h and reduction.h. */
+#include "exp_scaled.h"
 #include "sequence.h"
 
 /* The neutral element of a sum is -0: x + -0 is x for every x, -0 included. */
@@ -39,14 +40,18 @@ ODY_INLINE vec K(deviations_finish)(vec total, vec c, const double *p) {
 }
 #include "reduction.h"
 
-/* c is the maximum; infinite or NaN, it is left out: exp then makes inf, 0 or NaN of such elements by itself. */
-ODY_INLINE vec K(finite_or_zero)(vec c) { return v_select(v_le(v_abs(c), v_splat(REAL_MAX)), c, v_zero()); }
+/* Exponentials in loops that appear many times: inlined where an instruction does sixteen lanes' work, else a call. */
+ODY_LARGE vec K(exp_of)(vec x) { return v_exp(x); }
+ODY_LARGE vec K(exp_below)(vec x) { return K(exp_scaled)(x); }
 
+/* c is the maximum: where it is infinite or NaN it is the result, whatever the sum. */
 #define ODY_REDUCTION logsumexp
 SUMMING(logsumexp)
-ODY_INLINE vec K(logsumexp_step)(vec acc, vec x, vec c) { return v_add(acc, v_exp(v_sub(x, K(finite_or_zero)(c)))); }
+ODY_INLINE vec K(logsumexp_step)(vec acc, vec x, vec c) { return v_add(acc, K(exp_below)(v_sub(x, c))); }
 ODY_INLINE vec K(logsumexp_finish)(vec total, vec c, const double *p) {
-    return (void)p, K(one_nan)(v_add(v_log(total), K(finite_or_zero)(c)));
+    (void)p;
+    vec sum = v_mul(total, v_splat(1 / EXP_SCALE));
+    return K(one_nan)(v_select(v_le(v_abs(c), v_splat(REAL_MAX)), v_add(v_log(sum), c), c));
 }
 #include "reduction.h"
 

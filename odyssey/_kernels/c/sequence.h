@@ -8,6 +8,12 @@
 #ifndef ODY_SEQUENCE
 #define ODY_SEQUENCE
 
+#ifdef ODY_ISA_SCALAR
+#define ODY_LARGE static __attribute__((noinline))
+#else
+#define ODY_LARGE ODY_INLINE
+#endif
+
 enum {
     BLOCK_TERMS = 8,   /* terms a lane takes in a block */
     CHUNK_BLOCKS = 128, /* blocks in a chunk: ODY_CHUNK_BYTES of elements */
