@@ -59,6 +59,7 @@ MODULES = {
     "activations": [],
     "optim": [],
     "reductions": [],
+    "softmax": [],
 }
 
 EXTENSIONS = [

@@ -70,6 +70,12 @@ from odyssey._kernels.reductions import (
     sum,
     var,
 )
+from odyssey._kernels.softmax import (
+    log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
+)
 
 __all__ = [
     "adam_step",
@@ -100,6 +106,8 @@ __all__ = [
     "leaky_relu_backward",
     "log",
     "log2",
+    "log_softmax",
+    "log_softmax_backward",
     "logsumexp",
     "max",
     "maximum",
@@ -126,6 +134,8 @@ __all__ = [
     "silu",
     "silu_backward",
     "sin",
+    "softmax",
+    "softmax_backward",
     "softplus",
     "softplus_backward",
     "sqrt",

@@ -117,3 +117,8 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_columns_fn argmin_columns_f32, argmin_columns_f64
         ody_rows_fn dot_f32, dot_f64
         ody_rows_fn transpose_f32, transpose_f64
+        # softmax
+        ody_rows_fn softmax_f32, softmax_f64
+        ody_rows_fn log_softmax_f32, log_softmax_f64
+        ody_rows_fn softmax_backward_f32, softmax_backward_f64
+        ody_rows_fn log_softmax_backward_f32, log_softmax_backward_f64
