@@ -1,6 +1,21 @@
-"""The exceptions odyssey raises. A message says what was expected, what was found and what to do about it."""
+"""The exceptions odyssey raises. A message says what was expected, what was found and what to do about it.
 
-__all__ = ["DTypeError", "DeviceError", "FormatError", "KernelError", "LayoutError", "OdysseyError", "ShapeError"]
+ShapeError: matmul: a's columns (128) must match b's rows (256)
+  a: (32, 128) float32    b: (64, 256) float32
+  b's transpose fits: od.matmul(a, b.T)
+"""
+
+__all__ = [
+    "DTypeError",
+    "DeviceError",
+    "FormatError",
+    "KernelError",
+    "LayoutError",
+    "OdysseyError",
+    "ShapeError",
+    "describe",
+    "explain",
+]
 
 
 class OdysseyError(Exception):
@@ -33,3 +48,31 @@ class KernelError(OdysseyError, RuntimeError):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+def describe(**operands: object) -> str:
+    """The shape and dtype of each array, the value of anything else: the second line of a message.
+
+    >>> import numpy as np
+    >>> describe(a=np.zeros((32, 128), np.float32), alpha=0.5)
+    'a: (32, 128) float32    alpha: 0.5'
+    """
+    return "    ".join(f"{name}: {_describe(operand)}" for name, operand in operands.items())
+
+
+def _describe(operand: object) -> str:
+    if hasattr(operand, "shape") and hasattr(operand, "dtype"):
+        return f"{tuple(operand.shape)} {operand.dtype}"
+    if operand is None or isinstance(operand, (bool, int, float, str, tuple)):
+        return repr(operand)
+    return type(operand).__name__
+
+
+def explain(expected: str, found: str = "", remedy: str = "") -> str:
+    """The three parts of a message, a line each; an empty part is left out.
+
+    >>> print(explain("dot: a and b must be equally long", "a: (3,) float32    b: (4,) float32"))
+    dot: a and b must be equally long
+      a: (3,) float32    b: (4,) float32
+    """
+    return "\n  ".join(part for part in (expected, found, remedy) if part)
