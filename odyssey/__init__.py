@@ -2,5 +2,6 @@
 
 from odyssey import isa, threads
 from odyssey._kernels.elementwise import add, exp
+from odyssey._kernels.linear import linear, matmul
 
-__all__ = ["add", "exp", "isa", "threads"]
+__all__ = ["add", "exp", "isa", "linear", "matmul", "threads"]

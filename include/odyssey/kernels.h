@@ -77,6 +77,22 @@ typedef struct ody_columns {
 } ody_columns;
 typedef void (*ody_columns_fn)(const ody_columns *);
 
+/* c = activation(start + (alpha*a) b): a is (m, k), b is (k, n), c is (m, n). Strides in elements; c's columns are adjacent.
+ * start is the bias (n values, the same for every row) where there is one, else beta*c, which is not read when beta is 0.
+ * workspace: as many bytes as gemm_workspace asks for, 64-byte aligned. */
+typedef struct ody_gemm {
+    size_t m, n, k;
+    const void *a, *b;
+    void *c;
+    ptrdiff_t a_row, a_col, b_row, b_col, c_row;
+    const void *bias;
+    double alpha, beta;
+    int activation; /* enum ody_activation */
+    void *workspace;
+} ody_gemm;
+typedef void (*ody_gemm_fn)(const ody_gemm *);
+typedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *);
+
 /* A slot pair: the same text compiled for float and for double. */
 #define ODY_PAIR(type, name) type name##_f32, name##_f64
 
@@ -89,6 +105,14 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_map_fn, add);
     /* out = e^in0, 1 ulp. exp(-inf) = 0, overflow gives inf, results below the normal range are subnormal. */
     ODY_PAIR(ody_map_fn, exp);
+
+    /* ---- matrix product: gemm.h. c overlaps no input. ------------------------------------------------------------ */
+
+    /* Every element of c is one chain acc = fma(alpha*a[i,l], b[l,j], acc), l ascending, from its start: the error is
+     * within gamma_(k+1) sum |alpha a b|. k = 0 gives the start. NaN and inf travel as IEEE says; 0 * inf is NaN. */
+    ODY_PAIR(ody_gemm_fn, gemm);
+    /* Bytes of workspace that gemm needs for this product; depends on shapes and strides only. */
+    ODY_PAIR(ody_gemm_workspace_fn, gemm_workspace);
 } ody_kernels;
 
 #ifdef __cplusplus

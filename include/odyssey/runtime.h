@@ -56,10 +56,20 @@ typedef struct ody_elementwise {
     int cost; /* what one element costs, in additions; decides from which size threads pay */
 } ody_elementwise;
 
-/* All return 0, or -1 when scratch memory ran out (nothing has been written then). */
+/* All return 0, or -1 when scratch memory ran out; the outputs are undefined then. */
 int ody_run_elementwise(const char *op, ody_map_fn f, const ody_elementwise *e);
 int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int outputs, size_t itemsize, int cost);
 int ody_run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost);
+
+/* A stack of products: one struct for the first, and how far, in bytes, the operands of the next lie along each axis. */
+typedef struct ody_gemm_stack {
+    ody_gemm first;
+    size_t itemsize;
+    int ndim;
+    size_t shape[ODY_MAX_DIMS];
+    ptrdiff_t a[ODY_MAX_DIMS], b[ODY_MAX_DIMS], c[ODY_MAX_DIMS];
+} ody_gemm_stack;
+int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm_stack *stack);
 
 /* The one hook of the entries: called with the operation's name and the bytes it moves, before the work. NULL, the
  * default, costs one predictable branch. */

@@ -2,8 +2,9 @@
 # exist once in the process; the others reach them through these declarations.
 from libc.stddef cimport size_t
 
-from odyssey._kernels.kernels cimport ody_kernels, ody_map, ody_map_fn, ody_rows, ody_rows_fn
-from odyssey._kernels.runtime cimport ody_elementwise, ody_task_fn
+from odyssey._kernels.kernels cimport (ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn, ody_rows,
+                                       ody_rows_fn)
+from odyssey._kernels.runtime cimport ody_elementwise, ody_gemm_stack, ody_task_fn
 
 # The active table. Switching it (odyssey.isa.use) is a single pointer store; a call reads it once.
 cdef const ody_kernels *K
@@ -15,3 +16,5 @@ cdef int run_elementwise(const char *op, ody_map_fn f, const ody_elementwise *e)
 cdef int run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int outputs, size_t itemsize,
                  int cost) noexcept nogil
 cdef int run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) noexcept nogil
+cdef int run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
+                  const ody_gemm_stack *stack) noexcept nogil

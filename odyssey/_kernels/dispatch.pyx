@@ -33,6 +33,11 @@ cdef int run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) no
     return runtime.ody_run_rows(op, f, r, cost)
 
 
+cdef int run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
+                  const ody_gemm_stack *stack) noexcept nogil:
+    return runtime.ody_run_gemm(op, f, workspace, stack)
+
+
 def tables():
     """The instruction sets of this build, best first: a list of (name, usable on this machine)."""
     found = []

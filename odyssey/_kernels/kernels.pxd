@@ -23,8 +23,32 @@ cdef extern from "odyssey/kernels.h" nogil:
         unsigned flags
     ctypedef void (*ody_rows_fn)(const ody_rows *) noexcept nogil
 
+    enum ody_activation:
+        ODY_IDENTITY
+        ODY_RELU
+        ODY_TANH
+        ODY_SIGMOID
+        ODY_GELU
+        ODY_SILU
+
+    ctypedef struct ody_gemm:
+        size_t m, n, k
+        const void *a
+        const void *b
+        void *c
+        ptrdiff_t a_row, a_col, b_row, b_col, c_row
+        const void *bias
+        double alpha, beta
+        int activation
+        void *workspace
+    ctypedef void (*ody_gemm_fn)(const ody_gemm *) noexcept nogil
+    ctypedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *) noexcept nogil
+
     ctypedef struct ody_kernels:
         const char *name
         # elementwise
         ody_map_fn add_f32, add_f64
         ody_map_fn exp_f32, exp_f64
+        # matrix product
+        ody_gemm_fn gemm_f32, gemm_f64
+        ody_gemm_workspace_fn gemm_workspace_f32, gemm_workspace_f64

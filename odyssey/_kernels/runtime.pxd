@@ -1,7 +1,8 @@
 # include/odyssey/runtime.h, for dispatch.pyx alone: every other module goes through dispatch.pxd.
 from libc.stddef cimport ptrdiff_t, size_t
 
-from odyssey._kernels.kernels cimport ody_kernels, ody_map, ody_map_fn, ody_rows, ody_rows_fn
+from odyssey._kernels.kernels cimport (ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn,
+                                       ody_rows, ody_rows_fn)
 
 
 cdef extern from "odyssey/runtime.h" nogil:
@@ -38,3 +39,14 @@ cdef extern from "odyssey/runtime.h" nogil:
     int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int outputs, size_t itemsize,
                     int cost) noexcept
     int ody_run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) noexcept
+
+    ctypedef struct ody_gemm_stack:
+        ody_gemm first
+        size_t itemsize
+        int ndim
+        size_t shape[64]
+        ptrdiff_t a[64]
+        ptrdiff_t b[64]
+        ptrdiff_t c[64]
+    int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
+                     const ody_gemm_stack *stack) noexcept

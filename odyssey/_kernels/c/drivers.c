@@ -5,6 +5,8 @@
  */
 #include <odyssey/runtime.h>
 
+#include "driver.h"
+
 #include <string.h>
 #include <unistd.h>
 
@@ -14,11 +16,6 @@ enum {
     GRAIN = 32768,     /* additions' worth of work that pays for waking a thread */
     LINE = 64,
 };
-
-static void announce(const char *op, size_t bytes) {
-    ody_hook_fn hook = ody_hook;
-    if (__builtin_expect(hook != NULL, 0)) hook(op, bytes);
-}
 
 /* Beyond this many bytes moved, results would only push useful data out of the last-level cache. */
 static size_t stream_threshold(void) {
@@ -57,7 +54,7 @@ static void map_task(void *context, size_t task) {
 
 int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int outputs, size_t itemsize, int cost) {
     size_t bytes = m->n * itemsize * (size_t)(inputs + outputs);
-    announce(op, bytes);
+    ody_announce(op, bytes);
     /* A small call goes straight through. */
     if (m->n * (size_t)cost < 2 * GRAIN) {
         f(m);
@@ -245,7 +242,7 @@ int ody_run_elementwise(const char *op, ody_map_fn f, const ody_elementwise *giv
         }
         return ody_run_map(op, f, &whole, e.inputs, e.outputs, e.itemsize, e.cost);
     }
-    announce(op, job.outer * job.inner * e.itemsize * (size_t)operands);
+    ody_announce(op, job.outer * job.inner * e.itemsize * (size_t)operands);
     size_t row_cost = job.inner * (size_t)(e.cost + 2 * staged) + 16;
     job.rows_per_task = 1 + 4 * GRAIN / row_cost;
     ody_parallel(elementwise_task, &job, (job.outer + job.rows_per_task - 1) / job.rows_per_task);
@@ -273,7 +270,7 @@ static void rows_task(void *context, size_t task) {
 }
 
 int ody_run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) {
-    announce(op, r->rows * r->n);
+    ody_announce(op, r->rows * r->n);
     if (r->rows == 0) return 0;
     ody_rows whole = *r;
     size_t row_cost = r->n * (size_t)cost + 8;

@@ -1,2 +1,4 @@
 /* Every family's text, for the element type that real.h has bound. Included once per type by table.h. */
 #include "elementwise.h"
+#include "epilogue.h"
+#include "gemm.h"

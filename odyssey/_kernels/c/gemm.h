@@ -41,7 +41,11 @@ enum {
 };
 
 /* Loops over a tile's registers must vanish entirely, or its accumulators would live in memory. */
+#if defined(ODY_ISA_AVX512) || defined(ODY_ISA_AVX2) || defined(ODY_ISA_NEON)
 #define UNROLL _Pragma("GCC unroll 16")
+#else
+#define UNROLL
+#endif
 
 #define GEMM_KEY(rows, vecs) ((rows) * 16 + (vecs))
 #endif
@@ -103,7 +107,7 @@ ODY_INLINE void K(gemm_tile)(const int rows, const int vecs, size_t k, const rea
     }
     if (ends->relu)
         UNROLL for (int r = 0; r < rows; r++)
-            UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = K(relu)(acc[r][v]);
+            UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = K(relu_vec)(acc[r][v]);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++) {
             real *place = c + r * c_row + v * LANES;
@@ -328,7 +332,7 @@ static void K(gemm)(const ody_gemm *g) {
                 }
                 if (last && g->activation != ODY_IDENTITY && g->activation != ODY_RELU)
                     for (size_t i = 0; i < mc; i++)
-                        K(activate)(c + (ptrdiff_t)(ic + i) * g->c_row + jc, nc, g->activation);
+                        K(activate_row)(c + (ptrdiff_t)(ic + i) * g->c_row + jc, nc, g->activation);
             }
         }
     }

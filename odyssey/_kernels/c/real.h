@@ -111,6 +111,7 @@
 #define v_select ODY_V(select)
 #define v_bits ODY_V(bits)
 #define v_from_bits ODY_V(from_bits)
+#define v_lookup8 ODY_V(lookup8)
 #define v_reduce_add ODY_V(reduce_add)
 #define v_reduce_min ODY_V(reduce_min)
 #define v_reduce_max ODY_V(reduce_max)
@@ -130,6 +131,8 @@
 #define iv_shr ODY_IV(shr)
 #define iv_eq ODY_IV(eq)
 #define iv_gt ODY_IV(gt)
+#define iv_min ODY_IV(min)
+#define iv_max ODY_IV(max)
 #define iv_select ODY_IV(select)
 
 #define m_and ODY_M(and)

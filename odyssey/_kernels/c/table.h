@@ -16,4 +16,7 @@ const ody_kernels ODY_TABLE = {
     /* elementwise */
     ROW(add),
     ROW(exp),
+    /* matrix product */
+    ROW(gemm),
+    ROW(gemm_workspace),
 };

@@ -64,11 +64,19 @@ ODY_INLINE void ody_fence(void) { _mm_sfence(); }
     typedef U ody_##I##_unsigned __attribute__((vector_size(32)));                                          \
     ODY_INLINE I I##_shl(I v, int n) { return (I){(__m256i)((ody_##I##_unsigned)v.lo << n), (__m256i)((ody_##I##_unsigned)v.hi << n)}; } \
     ODY_INLINE I I##_shr(I v, int n) { return (I){(__m256i)((ody_##I##_unsigned)v.lo >> n), (__m256i)((ody_##I##_unsigned)v.hi >> n)}; } \
+    MINMAX_##w(I)                                                                                           \
     HALVES2(M, I##_eq, I, __m256i, _mm256_cmpeq_epi##w(a, b))                                               \
     HALVES2(M, I##_gt, I, __m256i, _mm256_cmpgt_epi##w(a, b))                                               \
     ODY_INLINE I I##_select(M m, I t, I f) {                                                                \
         return (I){_mm256_blendv_epi8(f.lo, t.lo, m.lo), _mm256_blendv_epi8(f.hi, t.hi, m.hi)};             \
     }
+
+#define MINMAX_32(I)                                                                                        \
+    HALVES2(I, I##_min, I, __m256i, _mm256_min_epi32(a, b))                                                 \
+    HALVES2(I, I##_max, I, __m256i, _mm256_max_epi32(a, b))
+#define MINMAX_64(I) /* only AVX-512 has them for 64 bits */                                                \
+    HALVES2(I, I##_min, I, __m256i, _mm256_blendv_epi8(a, b, _mm256_cmpgt_epi64(a, b)))                     \
+    HALVES2(I, I##_max, I, __m256i, _mm256_blendv_epi8(b, a, _mm256_cmpgt_epi64(a, b)))
 
 /* H: half a vector, h: lanes in it, s: the intrinsics' suffix. */
 #define FLOATING(V, T, H, h, I, M, s, SIGN)                                                                 \
@@ -164,6 +172,23 @@ ODY_INLINE f32x16 f32x16_from_f64(f64x8 lo, f64x8 hi) {
                     _mm256_set_m128(_mm256_cvtpd_ps(hi.hi), _mm256_cvtpd_ps(hi.lo))};
 }
 
+ODY_INLINE f32x16 f32x16_lookup8(const float *table, i32x16 i) {
+    __m256 t = _mm256_loadu_ps(table);
+    return (f32x16){_mm256_permutevar8x32_ps(t, i.lo), _mm256_permutevar8x32_ps(t, i.hi)};
+}
+
+/* Doubles move as pairs of floats, at 2 i and 2 i + 1 (mod 8) of each half of the table; bit 2 of i chooses the half. */
+ODY_INLINE __m256d ody_lookup8(const double *table, __m256i i) {
+    __m256i low_word = _mm256_shuffle_epi32(i, 0xa0);
+    __m256i pair = _mm256_add_epi32(_mm256_slli_epi32(low_word, 1), _mm256_set1_epi64x(1LL << 32));
+    __m256 low = _mm256_permutevar8x32_ps(_mm256_castpd_ps(_mm256_loadu_pd(table)), pair);
+    __m256 high = _mm256_permutevar8x32_ps(_mm256_castpd_ps(_mm256_loadu_pd(table + 4)), pair);
+    return _mm256_blendv_pd(_mm256_castps_pd(low), _mm256_castps_pd(high), _mm256_castsi256_pd(_mm256_slli_epi64(i, 61)));
+}
+ODY_INLINE f64x8 f64x8_lookup8(const double *table, i64x8 i) {
+    return (f64x8){ody_lookup8(table, i.lo), ody_lookup8(table, i.hi)};
+}
+
 #define FOLD(op)                                                                                            \
     ODY_INLINE float f32x16_reduce_##op(f32x16 v) {                                                         \
         __m256 half = _mm256_##op##_ps(v.lo, v.hi);                                                         \
@@ -247,6 +272,8 @@ ODY_INLINE void f64x8_transpose(f64x8 *r) {
 #undef HALVES3
 #undef MASK
 #undef INTEGER
+#undef MINMAX_32
+#undef MINMAX_64
 #undef FLOATING
 #undef SELECT
 #undef FOLD

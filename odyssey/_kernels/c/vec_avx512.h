@@ -64,6 +64,8 @@ ODY_INLINE void ody_fence(void) { _mm_sfence(); }
     ODY_INLINE I I##_shr(I a, int n) { return (I)((ody_##I##_unsigned)a >> n); }                            \
     ODY_INLINE M I##_eq(I a, I b) { return _mm512_cmpeq_epi##w##_mask(a, b); }                              \
     ODY_INLINE M I##_gt(I a, I b) { return _mm512_cmpgt_epi##w##_mask(a, b); }                              \
+    ODY_INLINE I I##_min(I a, I b) { return _mm512_min_epi##w(a, b); }                                      \
+    ODY_INLINE I I##_max(I a, I b) { return _mm512_max_epi##w(a, b); }                                      \
     ODY_INLINE I I##_select(M m, I a, I b) { return _mm512_mask_blend_epi##w(m, b, a); }
 
 #define MASK(M, N)                                                                                          \
@@ -99,6 +101,11 @@ ODY_INLINE void f32x16_to_f64(f32x16 v, f64x8 *lo, f64x8 *hi) {
 ODY_INLINE f32x16 f32x16_from_f64(f64x8 lo, f64x8 hi) {
     return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(lo)), _mm512_cvtpd_ps(hi), 1);
 }
+
+ODY_INLINE f32x16 f32x16_lookup8(const float *table, i32x16 i) { /* both halves hold the table: bit 3 does not matter */
+    return _mm512_permutexvar_ps(i, _mm512_broadcast_f32x8(_mm256_loadu_ps(table)));
+}
+ODY_INLINE f64x8 f64x8_lookup8(const double *table, i64x8 i) { return _mm512_permutexvar_pd(i, _mm512_loadu_pd(table)); }
 
 #define FOLD(op)                                                                                            \
     ODY_INLINE float f32x16_reduce_##op(f32x16 v) {                                                         \

@@ -64,6 +64,8 @@ ODY_INLINE void ody_fence(void) {}
     }                                                                                                       \
     BINARY(M, I##_eq, I, vceqq_##s(A, B))                                                                   \
     BINARY(M, I##_gt, I, vcgtq_##s(A, B))                                                                   \
+    BINARY(I, I##_min, I, vbslq_##s(vcgtq_##s(A, B), B, A))                                                 \
+    BINARY(I, I##_max, I, vbslq_##s(vcgtq_##s(A, B), A, B))                                                 \
     ODY_INLINE I I##_select(M m, I a, I b) { QUARTERS(I, vbslq_##s(m.q[k], A, B)) }
 
 #define FLOATING(V, T, I, M, n, s, i, u, SIGN)                                                              \
@@ -144,6 +146,30 @@ ODY_INLINE void f32x16_to_f64(f32x16 v, f64x8 *lo, f64x8 *hi) {
 ODY_INLINE f32x16 f32x16_from_f64(f64x8 lo, f64x8 hi) {
     return (f32x16){{vcvt_high_f32_f64(vcvt_f32_f64(lo.q[0]), lo.q[1]), vcvt_high_f32_f64(vcvt_f32_f64(lo.q[2]), lo.q[3]),
                      vcvt_high_f32_f64(vcvt_f32_f64(hi.q[0]), hi.q[1]), vcvt_high_f32_f64(vcvt_f32_f64(hi.q[2]), hi.q[3])}};
+}
+
+/* Lane i becomes the numbers of its bytes in the table. */
+ODY_INLINE f32x16 f32x16_lookup8(const float *table, i32x16 i) {
+    uint8x16x2_t t = {{vld1q_u8((const uint8_t *)table), vld1q_u8((const uint8_t *)table + 16)}};
+    f32x16 r;
+    for (int k = 0; k < 4; k++) {
+        uint32x4_t low3 = vandq_u32(vreinterpretq_u32_s32(i.q[k]), vdupq_n_u32(7));
+        uint32x4_t bytes = vmlaq_u32(vdupq_n_u32(0x03020100), low3, vdupq_n_u32(0x04040404));
+        r.q[k] = vreinterpretq_f32_u8(vqtbl2q_u8(t, vreinterpretq_u8_u32(bytes)));
+    }
+    return r;
+}
+ODY_INLINE f64x8 f64x8_lookup8(const double *table, i64x8 i) {
+    const uint8_t *p = (const uint8_t *)table;
+    uint8x16x4_t t = {{vld1q_u8(p), vld1q_u8(p + 16), vld1q_u8(p + 32), vld1q_u8(p + 48)}};
+    f64x8 r;
+    for (int k = 0; k < 4; k++) {
+        uint32x4_t low3 = vandq_u32(vreinterpretq_u32_s64(i.q[k]), vdupq_n_u32(7)); /* in the low word of each lane */
+        uint32x4_t both = vtrn1q_u32(low3, low3);
+        uint32x4_t bytes = vmlaq_u32((uint32x4_t){0x03020100, 0x07060504, 0x03020100, 0x07060504}, both, vdupq_n_u32(0x08080808));
+        r.q[k] = vreinterpretq_f64_u8(vqtbl4q_u8(t, vreinterpretq_u8_u32(bytes)));
+    }
+    return r;
 }
 
 #define FOLD(name, f32, f64, OP)                                                                            \

@@ -53,6 +53,8 @@ ODY_INLINE void ody_fence(void) {}
     ODY_INLINE I I##_shr(I a, int n) { EACH(I, N, (T)((U)A >> n)) }                                        \
     BINARY(M, I##_eq, I, N, -(A == B))                                                                     \
     BINARY(M, I##_gt, I, N, -(A > B))                                                                      \
+    BINARY(I, I##_min, I, N, A < B ? A : B)                                                                \
+    BINARY(I, I##_max, I, N, A > B ? A : B)                                                                \
     ODY_INLINE I I##_select(M m, I a, I b) { EACH(I, N, (A & m.lane[i]) | (B & ~m.lane[i])) }
 
 #define FLOATING(V, T, I, M, N, f)                                                                         \
@@ -84,6 +86,7 @@ ODY_INLINE void ody_fence(void) {}
     BINARY(M, V##_ge, V, N, -(A >= B))                                                                     \
     BINARY(M, V##_eq, V, N, -(A == B))                                                                     \
     BINARY(M, V##_ne, V, N, -(A != B))                                                                     \
+    ODY_INLINE V V##_lookup8(const T table[8], I a) { EACH(V, N, table[A & 7]) }                           \
     ODY_INLINE V V##_select(M m, V a, V b) { return V##_from_bits(I##_select(m, V##_bits(a), V##_bits(b))); } \
     FOLD(V, T, N, add, a.lane[i] + a.lane[i + half])                                                       \
     FOLD(V, T, N, min, a.lane[i] < a.lane[i + half] ? a.lane[i] : a.lane[i + half])                        \

@@ -1,0 +1,193 @@
+"""Minimax polynomials of the vector math: prints every coefficient that stands in math_f32.h and math_f64.h.
+
+    python tools/minimax.py                 all of them
+    python tools/minimax.py exp_f32 log_f64 only these
+
+Remez' exchange in mpmath. A polynomial is fitted to f(x) / head(x), with error measured relative to `weight`. Its
+coefficients are rounded to the target type one by one, lowest power first, and the rest is fitted again after each, so
+that the later coefficients make up for the rounding of the earlier ones. Needs mpmath.
+"""
+
+import sys
+
+import mpmath as mp
+
+mp.mp.dps = 60
+
+
+def to_float(x, bits):
+    """x rounded to a binary float of `bits` significant bits."""
+    x = mp.mpf(x)
+    if x == 0:
+        return x
+    scale = mp.mpf(2) ** (bits - 1 - mp.floor(mp.log(abs(x), 2)))
+    return mp.nint(x * scale) / scale
+
+
+def literal(x, bits):
+    """x as a C hexadecimal literal, exact for a value that to_float returned."""
+    text = float(x).hex()
+    if float(x) == 0.0:
+        text = "0.0"
+    return text.replace("0000000p", "p").rstrip() + ("f" if bits == 24 else "")
+
+
+def remez(f, low, high, powers, weight, rounds=30, points=None):
+    """Coefficients of sum(c[i] * x**powers[i]) minimising max |(f - p) / weight| on [low, high], and that maximum."""
+    n = len(powers)
+    low, high = mp.mpf(low), mp.mpf(high)
+    count = points or 40 * (n + 1)
+    grid = [(low + high) / 2 - (high - low) / 2 * mp.cos(mp.pi * (i + mp.mpf(1) / 2) / count) for i in range(count)]
+    fs, ws = [f(x) for x in grid], [abs(weight(x)) for x in grid]
+    reference = [round((i + 0.5) * (count - 1) / (n + 1)) for i in range(n + 1)]
+    for _ in range(rounds):
+        rows = [[grid[i] ** p for p in powers] + [(-1) ** k * ws[i]] for k, i in enumerate(reference)]
+        solution = mp.lu_solve(mp.matrix(rows), mp.matrix([fs[i] for i in reference]))
+        c = [solution[i] for i in range(n)]
+        error = [(fs[i] - mp.fsum(a * x**p for a, p in zip(c, powers))) / ws[i] for i, x in enumerate(grid)]
+        worst = max(abs(e) for e in error)
+        if worst <= abs(solution[n]) * mp.mpf("1.01"):
+            break
+        # One extremum for each run of equal signs, then the n + 1 that alternate and weigh most.
+        runs = []
+        for i, e in enumerate(error):
+            if runs and (e > 0) == (error[runs[-1]] > 0):
+                if abs(e) > abs(error[runs[-1]]):
+                    runs[-1] = i
+            else:
+                runs.append(i)
+        while len(runs) > n + 1:
+            size = [abs(error[i]) for i in runs]
+            if len(runs) == n + 2:
+                runs.pop(0 if size[0] < size[-1] else -1)
+            else:
+                j = min(range(len(runs) - 1), key=lambda j: max(size[j], size[j + 1]))
+                del runs[j : j + 2]
+        if len(runs) < n + 1:
+            break
+        reference = runs
+    return c, worst
+
+
+def fit(f, low, high, powers, bits, weight=None, fixed=()):
+    """As remez, every coefficient rounded to `bits`; `fixed` gives leading coefficients beforehand."""
+    weight = weight or f
+    done, ahead, best = [mp.mpf(c) for c in fixed], None, None
+    while len(done) < len(powers):
+        def rest(x):
+            return f(x) - mp.fsum(c * x**p for c, p in zip(done, powers))
+        c, error = remez(rest, low, high, powers[len(done):], weight)
+        if ahead and error > 2 * best:  # without its constant term the rest need not be fit to compensate: round only
+            c = ahead
+        else:
+            best = error
+        done.append(to_float(c[0], bits))
+        ahead = c[1:]
+    grid = [mp.mpf(low) + (mp.mpf(high) - low) * (i + mp.mpf("0.4")) / 400 for i in range(400)]
+    worst = max(abs((f(x) - mp.fsum(c * x**p for c, p in zip(done, powers))) / weight(x)) for x in grid)
+    return done, worst
+
+
+def accurate_center(f, middle, bits, tries=2000):
+    """A float near `middle` at which f is nearly a float too, and that value: its rounding error is then negligible."""
+    step = mp.mpf(2) ** (mp.floor(mp.log(middle, 2)) - bits + 1)
+    start = to_float(middle, bits)
+
+    def distance(x):
+        y = f(x)
+        return abs(to_float(y, bits) - y) / y
+
+    best = min((start + i * step for i in range(-tries, tries)), key=distance)
+    return best, to_float(f(best), bits)
+
+
+def table(f, bounds, degree, bits, slack=mp.mpf("1e-3")):
+    """One polynomial in x - center for each interval, relative to f: rows of [center, c0, c1, ...], and the worst error.
+
+    The first interval starts at 0, where f(x) ~ x: its center and c0 are 0, so that small x keep their relative accuracy.
+    """
+    columns, worst = [], mp.mpf(0)
+    for low, high in zip(bounds, bounds[1:]):
+        low, high = mp.mpf(low), mp.mpf(high)
+        margin = (high - low) * slack
+        if low == 0:
+            c, e = fit(lambda h: f(h) / h, mp.mpf("1e-8"), high + margin, list(range(degree)), bits)
+            columns.append([mp.mpf(0), mp.mpf(0), *c])
+        else:
+            center, c0 = accurate_center(f, (low + high) / 2, bits)
+            at_center = f(center)
+            c, e = fit(lambda h: (f(center + h) - at_center) / h, low - margin - center, high + margin - center,
+                       list(range(degree)), bits, weight=lambda h: f(center + h) / h)
+            columns.append([center, c0, *c])
+        worst = max(worst, e)
+    return list(zip(*columns)), worst
+
+
+def tail(f, leading, power):
+    """(f(x) - leading(x)) / x**power, and the weight that makes an error of the quotient relative to f."""
+    def quotient(x):
+        with mp.workdps(120):
+            return (f(x) - leading(x)) / x**power
+    return quotient, lambda x: f(x) / x**power
+
+
+HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.0001")
+SQRT_HALF = (mp.sqrt(mp.mpf(1) / 2) - 1, mp.sqrt(2) - 1)
+MILLS_C = {24: mp.mpf(1) / 4}
+
+
+def mills(u, c):
+    """Phi(-t) e^(t^2/2) as a function of u = 1 / (1 + c t)."""
+    t = (1 / u - 1) / c
+    return mp.erfc(t / mp.sqrt(2)) / 2 * mp.exp(t * t / 2)
+
+
+def polynomial(f, low, high, n, bits, weight=None, powers=None):
+    powers = powers or list(range(n))
+    c, e = fit(f, low, high, powers, bits, weight)
+    return [c], e
+
+
+def exp_tail(n, bits):
+    f, w = tail(mp.exp, lambda x: 1 + x, 2)
+    return polynomial(f, -HALF_LN2, HALF_LN2, n, bits, w)
+
+
+def log_tail(f, leading, n, bits):
+    f, w = tail(f, leading, 2)
+    return polynomial(f, *SQRT_HALF, n, bits, w)
+
+
+SPECS = {
+    # name: (significant bits, a function giving rows of coefficients and the largest relative error)
+    "exp_f32": (24, lambda: exp_tail(5, 24)),
+    "log_f32": (24, lambda: log_tail(mp.log1p, lambda x: x, 9, 24)),
+    "log2_f32": (24, lambda: log_tail(lambda x: mp.log1p(x) / mp.log(2), lambda x: x / mp.log(2), 9, 24)),
+    "sin_f32": (24, lambda: polynomial(lambda y: (mp.sin(mp.sqrt(y)) / mp.sqrt(y) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 3, 24,
+                                       lambda y: 1 / y)),
+    "cos_f32": (24, lambda: polynomial(lambda y: (mp.cos(mp.sqrt(y)) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 4, 24, lambda y: 1 / y)),
+    "softplus_f32": (24, lambda: polynomial(lambda z: mp.log1p(z) / z, mp.mpf("1e-9"), 1, 10, 24)),
+    "mills_f32": (24, lambda: polynomial(lambda u: mills(u, mp.mpf("0.25")), 1 / (1 + mp.mpf("14.5") / 4), 1, 10, 24)),
+    "tanh_f32": (24, lambda: table(mp.tanh, [(y - 1) * mp.mpf("9.02") / 15 for y in (1, 1.5, 2, 3, 4, 6, 8, 12, 16)], 7, 24)),
+    "erf_f32": (24, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("3.93") / mp.mpf("7.5") for i in range(8)], 6, 24)),
+    "pow_f32_log2": (53, lambda: polynomial(lambda y: 2 * mp.atanh(mp.sqrt(y)) / mp.sqrt(y) / mp.log(2), mp.mpf("1e-9"), mp.mpf("0.02945"), 6, 53)),
+    "pow_f32_exp2": (53, lambda: polynomial(lambda x: mp.mpf(2) ** x, -0.5, 0.5, 8, 53)),
+}
+
+
+def main(names):
+    for name in names or SPECS:
+        bits, make = SPECS[name]
+        rows, worst = make()
+        kind = "float" if bits == 24 else "double"
+        shape = f"[{len(rows)}][{len(rows[0])}]" if len(rows) > 1 else f"[{len(rows[0])}]"
+        print(f"/* largest relative error 2^{mp.nstr(mp.log(worst, 2), 4)} */")
+        print(f"static const {kind} ody_{name}{shape} = {{")
+        for row in rows:
+            text = ", ".join(literal(c, bits) for c in row)
+            print(f"    {{{text}}}," if len(rows) > 1 else f"    {text},")
+        print("};\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
