@@ -30,13 +30,17 @@ def real(name: str, value: Any) -> Array:
 
 def reals(**operands: Any) -> list[Array]:
     """Operands of one type. A Python number among arrays takes the arrays' type, as in NumPy."""
-    numbers = {name for name, value in operands.items() if isinstance(value, (int, float))}
+    numbers = {name for name, value in operands.items() if _is_number(value)}
     arrays = {name: real(name, value) for name, value in operands.items() if name not in numbers}
     dtypes = {array.dtype for array in arrays.values()}
     if len(dtypes) != 1:
         raise DTypeError(explain("the arrays must be of one type, float32 or float64", describe(**operands)))
     (dtype,) = dtypes
     return [np.asarray(operands[name], dtype) if name in numbers else arrays[name] for name in operands]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, np.generic)
 
 
 def same_shape(**operands: Any) -> list[Array]:

@@ -146,7 +146,7 @@ def _fused_exactly(a: float, b: float, c: float) -> float:
     try:
         return float(total)
     except OverflowError:
-        return math.copysign(math.inf, total)
+        return math.inf if total > 0 else -math.inf
 
 
 def exp(x: ArrayLike, out: Array | None = None) -> Array:
