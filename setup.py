@@ -48,7 +48,7 @@ def library(name: str, sources: list[str], flags: list[str]) -> tuple[str, dict]
 
 
 LIBRARIES = [library(f"ody_{isa}", [f"isa_{isa}.c"], flags) for isa, flags in SETS.items()]
-LIBRARIES.append(library("ody_runtime", ["dispatch.c", "drivers.c", "gemm_driver.c", "pool.c", "memory.c"], ["-fno-lto"]))
+LIBRARIES.append(library("ody_runtime", ["dispatch.c", "drivers.c", "gemm_driver.c", "conv_driver.c", "pool.c", "memory.c"], ["-fno-lto"]))
 
 # Per entry module: what it links beside libc.
 MODULES = {
@@ -56,6 +56,8 @@ MODULES = {
     "array": [],
     "elementwise": [],
     "linear": [],
+    "window": [],
+    "conv": [],
 }
 
 EXTENSIONS = [

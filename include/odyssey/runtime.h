@@ -71,6 +71,12 @@ typedef struct ody_gemm_stack {
 } ody_gemm_stack;
 int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm_stack *stack);
 
+/* A convolution or the gradient of its input; the gradient of its weight. The piece, `packed` and `workspace` of v are not
+ * read. */
+int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
+                 size_t itemsize);
+int ody_run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v, size_t itemsize);
+
 /* The one hook of the entries: called with the operation's name and the bytes it moves, before the work. NULL, the
  * default, costs one predictable branch. */
 typedef void (*ody_hook_fn)(const char *op, size_t bytes);

@@ -2,7 +2,7 @@
 # exist once in the process; the others reach them through these declarations.
 from libc.stddef cimport size_t
 
-from odyssey._kernels.kernels cimport (ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn, ody_rows,
+from odyssey._kernels.kernels cimport (ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn, ody_rows,
                                        ody_rows_fn)
 from odyssey._kernels.runtime cimport ody_elementwise, ody_gemm_stack, ody_task_fn
 
@@ -18,3 +18,7 @@ cdef int run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int
 cdef int run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) noexcept nogil
 cdef int run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
                   const ody_gemm_stack *stack) noexcept nogil
+cdef int run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
+                  size_t itemsize) noexcept nogil
+cdef int run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,
+                         size_t itemsize) noexcept nogil

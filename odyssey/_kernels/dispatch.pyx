@@ -38,6 +38,16 @@ cdef int run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace
     return runtime.ody_run_gemm(op, f, workspace, stack)
 
 
+cdef int run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
+                  size_t itemsize) noexcept nogil:
+    return runtime.ody_run_conv(op, sizes, pack, f, v, itemsize)
+
+
+cdef int run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,
+                         size_t itemsize) noexcept nogil:
+    return runtime.ody_run_conv_weight(op, sizes, f, v, itemsize)
+
+
 def tables():
     """The instruction sets of this build, best first: a list of (name, usable on this machine)."""
     found = []

@@ -44,6 +44,19 @@ cdef extern from "odyssey/kernels.h" nogil:
     ctypedef void (*ody_gemm_fn)(const ody_gemm *) noexcept nogil
     ctypedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *) noexcept nogil
 
+    ctypedef struct ody_conv:
+        size_t batch, channels, height, width, outputs, out_height, out_width
+        size_t kernel_h, kernel_w, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups
+        void *x
+        void *weight
+        void *y
+        const void *bias
+        int activation
+    ctypedef struct ody_conv_sizes:
+        size_t packed, workspace, tiles, rows
+    ctypedef void (*ody_conv_fn)(const ody_conv *) noexcept nogil
+    ctypedef void (*ody_conv_sizes_fn)(const ody_conv *, ody_conv_sizes *) noexcept nogil
+
     ctypedef struct ody_kernels:
         const char *name
         # elementwise
@@ -52,3 +65,12 @@ cdef extern from "odyssey/kernels.h" nogil:
         # matrix product
         ody_gemm_fn gemm_f32, gemm_f64
         ody_gemm_workspace_fn gemm_workspace_f32, gemm_workspace_f64
+        # convolution
+        ody_conv_fn conv2d_f32, conv2d_f64
+        ody_conv_fn conv2d_pack_f32, conv2d_pack_f64
+        ody_conv_sizes_fn conv2d_sizes_f32, conv2d_sizes_f64
+        ody_conv_fn conv2d_backward_input_f32, conv2d_backward_input_f64
+        ody_conv_fn conv2d_backward_input_pack_f32, conv2d_backward_input_pack_f64
+        ody_conv_sizes_fn conv2d_backward_input_sizes_f32, conv2d_backward_input_sizes_f64
+        ody_conv_fn conv2d_backward_weight_f32, conv2d_backward_weight_f64
+        ody_conv_sizes_fn conv2d_backward_weight_sizes_f32, conv2d_backward_weight_sizes_f64

@@ -1,7 +1,7 @@
 # include/odyssey/runtime.h, for dispatch.pyx alone: every other module goes through dispatch.pxd.
 from libc.stddef cimport ptrdiff_t, size_t
 
-from odyssey._kernels.kernels cimport (ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn,
+from odyssey._kernels.kernels cimport (ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn,
                                        ody_rows, ody_rows_fn)
 
 
@@ -50,3 +50,8 @@ cdef extern from "odyssey/runtime.h" nogil:
         ptrdiff_t c[64]
     int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
                      const ody_gemm_stack *stack) noexcept
+
+    int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
+                     size_t itemsize) noexcept
+    int ody_run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,
+                            size_t itemsize) noexcept

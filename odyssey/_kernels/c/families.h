@@ -2,3 +2,6 @@
 #include "elementwise.h"
 #include "epilogue.h"
 #include "gemm.h"
+#include "conv_planes.h"
+#include "conv.h"
+#include "conv_weight.h"

@@ -19,4 +19,13 @@ const ody_kernels ODY_TABLE = {
     /* matrix product */
     ROW(gemm),
     ROW(gemm_workspace),
+    /* convolution */
+    ROW(conv2d),
+    ROW(conv2d_pack),
+    ROW(conv2d_sizes),
+    ROW(conv2d_backward_input),
+    ROW(conv2d_backward_input_pack),
+    ROW(conv2d_backward_input_sizes),
+    ROW(conv2d_backward_weight),
+    ROW(conv2d_backward_weight_sizes),
 };
