@@ -128,7 +128,11 @@ static inline conv_taps conv_backward_taps(const ody_conv *v, size_t residue_y, 
         .out_row = (ptrdiff_t)(v->stride_y * v->width),
         .out_col = (ptrdiff_t)v->stride_x,
     };
-    if (t.rows == 0 || t.cols == 0) t.rows = t.cols = t.channels = 0; /* no tap reaches these: they are zero */
+    if (t.rows == 0 || t.cols == 0) { /* no tap reaches these: a sum of nothing */
+        t.channels = 0;
+        t.rows = t.cols = 1;
+        t.row_first = t.col_first = t.row_step = t.col_step = 0;
+    }
     return t;
 }
 
