@@ -48,7 +48,8 @@ def library(name: str, sources: list[str], flags: list[str]) -> tuple[str, dict]
 
 
 LIBRARIES = [library(f"ody_{isa}", [f"isa_{isa}.c"], flags) for isa, flags in SETS.items()]
-LIBRARIES.append(library("ody_runtime", ["dispatch.c", "drivers.c", "gemm_driver.c", "conv_driver.c", "pool.c", "memory.c"], ["-fno-lto"]))
+RUNTIME = ["dispatch.c", "drivers.c", "gemm_driver.c", "conv_driver.c", "pool_driver.c", "pool.c", "memory.c"]
+LIBRARIES.append(library("ody_runtime", RUNTIME, ["-fno-lto"]))
 
 # Per entry module: what it links beside libc.
 MODULES = {
@@ -58,6 +59,7 @@ MODULES = {
     "linear": [],
     "window": [],
     "conv": [],
+    "pooling": [],
 }
 
 EXTENSIONS = [

@@ -119,6 +119,20 @@ typedef struct ody_conv_sizes {
 typedef void (*ody_conv_fn)(const ody_conv *);
 typedef void (*ody_conv_sizes_fn)(const ody_conv *, ody_conv_sizes *);
 
+/* Pooling, plane by plane: planes is batch * channels, an image plane is (height, width), a result plane (out_height,
+ * out_width), all contiguous, one after another. Forward: in[0] is the images, out the results. Backward: in[0] is the
+ * incoming gradient, of the results' shape, out the gradient of the images; in[1] the images where the op asks for them.
+ * workspace: as many bytes as pool_workspace asks for, 64-byte aligned; the global pools need none. */
+typedef struct ody_pool {
+    size_t planes, height, width, out_height, out_width;
+    size_t kernel_h, kernel_w, stride_y, stride_x, padding_y, padding_x; /* padding is at most half the kernel */
+    const void *in[2];
+    void *out;
+    void *workspace;
+} ody_pool;
+typedef void (*ody_pool_fn)(const ody_pool *);
+typedef size_t (*ody_pool_workspace_fn)(const ody_pool *);
+
 /* A slot pair: the same text compiled for float and for double. */
 #define ODY_PAIR(type, name) type name##_f32, name##_f64
 
@@ -159,6 +173,22 @@ typedef struct ody_kernels {
      * pixels is folded through the fixed tree, chunks are added in order. */
     ODY_PAIR(ody_conv_fn, conv2d_backward_weight);
     ODY_PAIR(ody_conv_sizes_fn, conv2d_backward_weight_sizes);
+
+    /* ---- pooling: pooling.h. The result overlaps no input. -------------------------------------------------------- */
+
+    /* The largest element of each window, exact; NaN if one is NaN. Padding never wins. */
+    ODY_PAIR(ody_pool_fn, max_pool2d);
+    /* in[1] = x. Each window's gradient is added to its first maximum in window order (its first NaN, if any), windows in
+     * ascending order. */
+    ODY_PAIR(ody_pool_fn, max_pool2d_backward);
+    /* (sum over the window) / area, taps added in window order from zero; padding counts as zeros. */
+    ODY_PAIR(ody_pool_fn, avg_pool2d);
+    /* Each window's gradient / area, added to all its elements from zero, window rows ascending, then taps. */
+    ODY_PAIR(ody_pool_fn, avg_pool2d_backward);
+    ODY_PAIR(ody_pool_workspace_fn, pool_workspace);
+    /* (sum of the plane) / (height * width): four accumulators and the fixed tree, out is one value a plane. */
+    ODY_PAIR(ody_pool_fn, global_avg_pool2d);
+    ODY_PAIR(ody_pool_fn, global_avg_pool2d_backward);
 } ody_kernels;
 
 #ifdef __cplusplus

@@ -2,8 +2,9 @@
 # exist once in the process; the others reach them through these declarations.
 from libc.stddef cimport size_t
 
-from odyssey._kernels.kernels cimport (ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn, ody_rows,
+from odyssey._kernels.kernels cimport (ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn, ody_rows,
                                        ody_rows_fn)
+from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
 from odyssey._kernels.runtime cimport ody_elementwise, ody_gemm_stack, ody_task_fn
 
 # The active table. Switching it (odyssey.isa.use) is a single pointer store; a call reads it once.
@@ -22,3 +23,5 @@ cdef int run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody
                   size_t itemsize) noexcept nogil
 cdef int run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,
                          size_t itemsize) noexcept nogil
+cdef int run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,
+                  size_t itemsize) noexcept nogil

@@ -48,6 +48,11 @@ cdef int run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f,
     return runtime.ody_run_conv_weight(op, sizes, f, v, itemsize)
 
 
+cdef int run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,
+                  size_t itemsize) noexcept nogil:
+    return runtime.ody_run_pool(op, workspace, f, p, backward, itemsize)
+
+
 def tables():
     """The instruction sets of this build, best first: a list of (name, usable on this machine)."""
     found = []

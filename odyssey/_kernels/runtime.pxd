@@ -1,8 +1,9 @@
 # include/odyssey/runtime.h, for dispatch.pyx alone: every other module goes through dispatch.pxd.
 from libc.stddef cimport ptrdiff_t, size_t
 
-from odyssey._kernels.kernels cimport (ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn,
+from odyssey._kernels.kernels cimport (ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn,
                                        ody_rows, ody_rows_fn)
+from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
 
 
 cdef extern from "odyssey/runtime.h" nogil:
@@ -55,3 +56,5 @@ cdef extern from "odyssey/runtime.h" nogil:
                      size_t itemsize) noexcept
     int ody_run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,
                             size_t itemsize) noexcept
+    int ody_run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,
+                     size_t itemsize) noexcept

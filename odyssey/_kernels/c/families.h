@@ -5,3 +5,4 @@
 #include "conv_planes.h"
 #include "conv.h"
 #include "conv_weight.h"
+#include "pooling.h"

@@ -28,4 +28,12 @@ const ody_kernels ODY_TABLE = {
     ROW(conv2d_backward_input_sizes),
     ROW(conv2d_backward_weight),
     ROW(conv2d_backward_weight_sizes),
+    /* pooling */
+    ROW(max_pool2d),
+    ROW(max_pool2d_backward),
+    ROW(avg_pool2d),
+    ROW(avg_pool2d_backward),
+    ROW(pool_workspace),
+    ROW(global_avg_pool2d),
+    ROW(global_avg_pool2d_backward),
 };
