@@ -100,11 +100,9 @@ ODY_INLINE size_t K(stage_window)(const ody_pool *p, const pool_plan *plan, cons
 
 /* ---- the largest -------------------------------------------------------------------------------------------------- */
 
-/* Whether v takes the place of the best so far: it is larger, or the first NaN. */
-ODY_INLINE mask K(beats)(vec v, vec best) { return m_or(v_gt(v, best), m_andnot(v_is_nan(v), v_is_nan(best))); }
-
-/* The same where only the value counts: a NaN may take a NaN's place. */
-ODY_INLINE vec K(larger)(vec v, vec best) { return v_select(m_or(v_gt(v, best), v_is_nan(v)), v, best); }
+/* Whether the best so far keeps its place: v is not larger, or the best is a NaN, which nothing beats. */
+ODY_INLINE mask K(holds)(vec best, vec v) { return m_or(v_le(v, best), v_is_nan(best)); }
+ODY_INLINE vec K(larger)(vec v, vec best) { return v_select(K(holds)(best, v), best, v); }
 
 /* The four elements of windows x .. x + LANES; absent ones are 0. */
 ODY_INLINE void K(load_2x2)(const real *top, const real *bottom, size_t n, vec tap[4]) {
@@ -186,15 +184,15 @@ static void K(max_pool2d_backward)(const ody_pool *p) {
                     vec tap[4];
                     K(load_2x2)(plane + place, plane + place + p->width, n, tap);
                     const vec g = n >= LANES ? v_load(grad + x) : v_load_n(grad + x, n, 0), zero = v_zero();
-                    const mask one = K(beats)(tap[1], tap[0]);
-                    vec best = v_select(one, tap[1], tap[0]);
-                    const mask two = K(beats)(tap[2], best);
-                    best = v_select(two, tap[2], best);
-                    const mask three = K(beats)(tap[3], best), bottom = m_or(two, three);
-                    K(store_pairs)(out + place, v_select(m_or(one, bottom), zero, g),
-                                   v_select(m_andnot(one, bottom), g, zero), n);
-                    K(store_pairs)(out + place + p->width, v_select(m_andnot(two, three), g, zero),
-                                   v_select(three, g, zero), n);
+                    const mask hold1 = K(holds)(tap[0], tap[1]);
+                    vec best = v_select(hold1, tap[0], tap[1]);
+                    const mask hold2 = K(holds)(best, tap[2]);
+                    best = v_select(hold2, best, tap[2]);
+                    const mask hold3 = K(holds)(best, tap[3]), top = m_and(hold2, hold3);
+                    K(store_pairs)(out + place, v_select(m_and(top, hold1), g, zero),
+                                   v_select(m_andnot(top, hold1), g, zero), n);
+                    K(store_pairs)(out + place + p->width, v_select(m_andnot(hold3, hold2), g, zero),
+                                   v_select(hold3, zero, g), n);
                 }
                 if (p->width % 2) out[line + p->width - 1] = out[line + 2 * p->width - 1] = 0;
             }
@@ -230,9 +228,9 @@ static void K(max_pool2d_backward)(const ody_pool *p) {
                     const real *row = POOL_ROW(i) + x;
                     for (size_t j = 0; j < p->kernel_w; j++) {
                         const vec v = v_load(POOL_TAP(row, j));
-                        const mask better = K(beats)(v, best);
-                        best = v_select(better, v, best);
-                        best_tap = iv_select(better, iv_splat((integer)(i * p->kernel_w + j)), best_tap);
+                        const mask holds = K(holds)(best, v);
+                        best = v_select(holds, best, v);
+                        best_tap = iv_select(holds, best_tap, iv_splat((integer)(i * p->kernel_w + j)));
                     }
                 }
                 iv_store(winner + x, best_tap);
@@ -250,6 +248,22 @@ static void K(avg_pool2d)(const ody_pool *p) {
     const real *plane = p->in[0];
     real *out = p->out, *rows = p->workspace;
     const vec area = v_splat((real)(p->kernel_h * p->kernel_w));
+    if (pool_is_2x2(p)) {
+        for (size_t c = 0; c < p->planes; c++, plane += p->height * p->width)
+            for (size_t y = 0; y < p->out_height; y++, out += p->out_width) {
+                const real *top = plane + 2 * y * p->width, *bottom = top + p->width;
+                for (size_t x = 0; x < p->out_width; x += LANES) {
+                    const size_t n = p->out_width - x;
+                    vec tap[4], sum = v_zero();
+                    K(load_2x2)(top + 2 * x, bottom + 2 * x, n, tap);
+                    for (size_t i = 0; i < 4; i++) sum = v_add(sum, tap[i]);
+                    sum = v_div(sum, area);
+                    if (n >= LANES) v_store(out + x, sum);
+                    else v_store_n(out + x, sum, n);
+                }
+            }
+        return;
+    }
     K(fill)(rows, plan.rows_elements, 0);
     for (size_t c = 0; c < p->planes; c++, plane += p->height * p->width) {
         size_t staged = 0;
@@ -277,6 +291,23 @@ static void K(avg_pool2d_backward)(const ody_pool *p) {
     real *out = p->out, *each = (real *)p->workspace + plan.rows_elements;
     const size_t size = p->height * p->width;
     const vec area = v_splat((real)(p->kernel_h * p->kernel_w));
+    if (pool_is_2x2(p)) {
+        for (size_t c = 0; c < p->planes; c++, out += size) {
+            for (size_t y = 0; y < p->out_height; y++, grad += p->out_width) {
+                real *top = out + 2 * y * p->width, *bottom = top + p->width;
+                for (size_t x = 0; x < p->out_width; x += LANES) {
+                    const size_t n = p->out_width - x;
+                    const vec g = n >= LANES ? v_load(grad + x) : v_load_n(grad + x, n, 0);
+                    const vec share = v_add(v_zero(), v_div(g, area));
+                    K(store_pairs)(top + 2 * x, share, share, n);
+                    K(store_pairs)(bottom + 2 * x, share, share, n);
+                }
+                if (p->width % 2) top[p->width - 1] = bottom[p->width - 1] = 0;
+            }
+            if (p->height % 2) K(fill)(out + size - p->width, p->width, 0);
+        }
+        return;
+    }
     for (size_t c = 0; c < p->planes; c++, out += size) {
         K(fill)(out, size, 0);
         for (size_t y = 0; y < p->out_height; y++, grad += p->out_width) {
@@ -291,7 +322,8 @@ static void K(avg_pool2d_backward)(const ody_pool *p) {
                 for (size_t j = 0; j < p->kernel_w; j++) {
                     /* Windows whose tap j lies in the image. */
                     size_t x = j < p->padding_x ? (p->padding_x - j + p->stride_x - 1) / p->stride_x : 0;
-                    const size_t columns = p->width + p->padding_x - j; /* j < width + padding: the windows fit */
+                    if (j >= p->width + p->padding_x) break;
+                    const size_t columns = p->width + p->padding_x - j;
                     size_t until = (columns + p->stride_x - 1) / p->stride_x;
                     if (until > p->out_width) until = p->out_width;
                     real *to = line + ((ptrdiff_t)j - (ptrdiff_t)p->padding_x);
