@@ -31,17 +31,17 @@ static inline void pool_rows_of(const ody_pool *p, size_t y, size_t *first, size
 static pool_plan K(plan_pool)(const ody_pool *p) {
     const size_t columns = (p->out_width - 1) * p->stride_x + p->kernel_w;
     pool_plan plan;
-    plan.sub = K(round_up)((columns + p->stride_x - 1) / p->stride_x, LANES) + LANES;
+    plan.sub = K(round_up)((columns + p->stride_x - 1) / p->stride_x, LANES) + 2 * LANES;
     plan.pitch = plan.sub * p->stride_x;
     plan.rows_elements = plan.pitch * p->kernel_h;
-    plan.line_elements = K(round_up)(p->out_width, LANES);
+    plan.line_elements = K(round_up)(p->out_width, 2 * LANES);
     return plan;
 }
 
-/* Staged rows, a row of quotients or winners, the first tap of each window in the image, a table of taps. */
+/* Staged rows; two rows of quotients, winners or first taps; tables of taps. */
 static size_t K(pool_workspace)(const ody_pool *p) {
     const pool_plan plan = K(plan_pool)(p);
-    return (plan.rows_elements + 2 * plan.line_elements) * sizeof(real) + p->kernel_h * p->kernel_w * sizeof(ptrdiff_t);
+    return (plan.rows_elements + 2 * plan.line_elements) * sizeof(real) + (p->kernel_h + 1) * p->kernel_w * sizeof(ptrdiff_t);
 }
 
 /* One image row into its place; what lies in the padding is there already. */
@@ -94,9 +94,24 @@ ODY_INLINE size_t K(stage_window)(const ody_pool *p, const pool_plan *plan, cons
     return staged;
 }
 
-/* Where tap (row i, column j) of window row y begins in the staged rows. */
+/* The staged row that taps (i, ...) of window row y read, and where in it column j of the taps begins. */
 #define POOL_ROW(i) (rows + (y * p->stride_y + (i) - p->padding_y) % p->kernel_h * plan.pitch)
-#define POOL_TAP(row, j) ((row) + (j) % p->stride_x * plan.sub + (j) / p->stride_x)
+static void K(pool_columns)(const ody_pool *p, const pool_plan *plan, ptrdiff_t *column) {
+    for (size_t j = 0; j < p->kernel_w; j++) column[j] = (ptrdiff_t)(j % p->stride_x * plan->sub + j / p->stride_x);
+}
+
+/* Two vectors of results: the second is computed whether it exists or not. */
+ODY_INLINE void K(store_two)(real *out, vec first, vec second, size_t n) {
+    if (n >= 2 * LANES) {
+        v_store(out, first);
+        v_store(out + LANES, second);
+    } else if (n >= LANES) {
+        v_store(out, first);
+        if (n > LANES) v_store_n(out + LANES, second, n - LANES);
+    } else {
+        v_store_n(out, first, n);
+    }
+}
 
 /* ---- the largest -------------------------------------------------------------------------------------------------- */
 
@@ -151,21 +166,25 @@ static void K(max_pool2d)(const ody_pool *p) {
     }
     const pool_plan plan = K(plan_pool)(p);
     real *rows = p->workspace;
+    ptrdiff_t *column = (ptrdiff_t *)(rows + plan.rows_elements + 2 * plan.line_elements);
     K(fill)(rows, plan.rows_elements, -REAL_INF);
+    K(pool_columns)(p, &plan, column);
     for (size_t c = 0; c < p->planes; c++, plane += p->height * p->width) {
         size_t staged = 0;
         for (size_t y = 0; y < p->out_height; y++, out += p->out_width) {
             size_t first, end;
             pool_rows_of(p, y, &first, &end);
             staged = K(stage_window)(p, &plan, plane, y, first, end, staged, rows);
-            for (size_t x = 0; x < p->out_width; x += LANES) {
-                vec best = v_splat(-REAL_INF);
+            for (size_t x = 0; x < p->out_width; x += 2 * LANES) {
+                vec best = v_splat(-REAL_INF), second = best;
                 for (size_t i = first; i < end; i++) {
                     const real *row = POOL_ROW(i) + x;
-                    for (size_t j = 0; j < p->kernel_w; j++) best = K(larger)(v_load(POOL_TAP(row, j)), best);
+                    for (size_t j = 0; j < p->kernel_w; j++) {
+                        best = K(larger)(v_load(row + column[j]), best);
+                        second = K(larger)(v_load(row + column[j] + LANES), second);
+                    }
                 }
-                if (p->out_width - x >= LANES) v_store(out + x, best);
-                else v_store_n(out + x, best, p->out_width - x);
+                K(store_two)(out + x, best, second, p->out_width - x);
             }
         }
     }
@@ -203,8 +222,9 @@ static void K(max_pool2d_backward)(const ody_pool *p) {
     const pool_plan plan = K(plan_pool)(p);
     real *rows = p->workspace;
     integer *winner = (integer *)(rows + plan.rows_elements), *left = winner + plan.line_elements;
-    ptrdiff_t *place = (ptrdiff_t *)(left + plan.line_elements);
+    ptrdiff_t *column = (ptrdiff_t *)(left + plan.line_elements), *place = column + p->kernel_w;
     K(fill)(rows, plan.rows_elements, -REAL_INF);
+    K(pool_columns)(p, &plan, column);
     for (size_t x = 0; x < plan.line_elements; x++) {
         const size_t at = x * p->stride_x;
         left[x] = at < p->padding_x ? (integer)(p->padding_x - at) : 0;
@@ -227,7 +247,7 @@ static void K(max_pool2d_backward)(const ody_pool *p) {
                 for (size_t i = first; i < end; i++) {
                     const real *row = POOL_ROW(i) + x;
                     for (size_t j = 0; j < p->kernel_w; j++) {
-                        const vec v = v_load(POOL_TAP(row, j));
+                        const vec v = v_load(row + column[j]);
                         const mask holds = K(holds)(best, v);
                         best = v_select(holds, best, v);
                         best_tap = iv_select(holds, best_tap, iv_splat((integer)(i * p->kernel_w + j)));
@@ -264,22 +284,25 @@ static void K(avg_pool2d)(const ody_pool *p) {
             }
         return;
     }
+    ptrdiff_t *column = (ptrdiff_t *)(rows + plan.rows_elements + 2 * plan.line_elements);
     K(fill)(rows, plan.rows_elements, 0);
+    K(pool_columns)(p, &plan, column);
     for (size_t c = 0; c < p->planes; c++, plane += p->height * p->width) {
         size_t staged = 0;
         for (size_t y = 0; y < p->out_height; y++, out += p->out_width) {
             size_t first, end;
             pool_rows_of(p, y, &first, &end);
             staged = K(stage_window)(p, &plan, plane, y, first, end, staged, rows);
-            for (size_t x = 0; x < p->out_width; x += LANES) {
-                vec sum = v_zero();
+            for (size_t x = 0; x < p->out_width; x += 2 * LANES) {
+                vec sum = v_zero(), second = v_zero();
                 for (size_t i = first; i < end; i++) {
                     const real *row = POOL_ROW(i) + x;
-                    for (size_t j = 0; j < p->kernel_w; j++) sum = v_add(sum, v_load(POOL_TAP(row, j)));
+                    for (size_t j = 0; j < p->kernel_w; j++) {
+                        sum = v_add(sum, v_load(row + column[j]));
+                        second = v_add(second, v_load(row + column[j] + LANES));
+                    }
                 }
-                sum = v_div(sum, area);
-                if (p->out_width - x >= LANES) v_store(out + x, sum);
-                else v_store_n(out + x, sum, p->out_width - x);
+                K(store_two)(out + x, v_div(sum, area), v_div(second, area), p->out_width - x);
             }
         }
     }
@@ -340,7 +363,6 @@ static void K(avg_pool2d_backward)(const ody_pool *p) {
     }
 }
 #undef POOL_ROW
-#undef POOL_TAP
 
 /* Four accumulators, folded in pairs, then lanes; the tail goes where it would stand in a longer image. */
 static void K(global_avg_pool2d)(const ody_pool *p) {
