@@ -155,11 +155,16 @@ ODY_INLINE f64x8 f64x8_horner(f64x8 x, const double *c, int n) {
     return p;
 }
 
-/* The same as E(x^2) + x O(x^2): two chains half as long, for polynomials so long that waiting would cost more. */
-ODY_INLINE f64x8 f64x8_long_horner(f64x8 x, const double *c, int n) {
+/*
+ * The same with the terms from x^first on as E(x^2) + x O(x^2), two chains half as long: for polynomials so long that waiting for
+ * each step would cost more. The first terms, whose rounding matters, stay as they are.
+ */
+ODY_INLINE f64x8 f64x8_long_horner(f64x8 x, const double *c, int n, int first) {
     f64x8 x2 = f64x8_mul(x, x), p[2] = {f64x8_splat(c[n - 2]), f64x8_splat(c[n - 1])};
-    for (int i = n - 3; i >= 0; i--) p[(n - i) & 1] = f64x8_fma(p[(n - i) & 1], x2, f64x8_splat(c[i]));
-    return f64x8_fma(p[1 - (n & 1)], x, p[n & 1]);
+    for (int i = n - 3; i >= first; i--) p[(n - i) & 1] = f64x8_fma(p[(n - i) & 1], x2, f64x8_splat(c[i]));
+    f64x8 y = f64x8_fma(p[(n - first - 1) & 1], x, p[(n - first) & 1]);
+    for (int i = first - 1; i >= 0; i--) y = f64x8_fma(y, x, f64x8_splat(c[i]));
+    return y;
 }
 
 /* 2^k for -1022 <= k <= 1023. */
@@ -302,7 +307,7 @@ ODY_INLINE f64x8 f64x8_softplus(f64x8 x) {
     f64x8 t = f64x8_max(f64x8_splat(-746.0), f64x8_copysign(x, f64x8_splat(-1.0)));
     ody_exp_f64_parts e = f64x8_exp_parts(t, f64x8_zero());
     ody_scale_f64 z = f64x8_scale(e.k);
-    f64x8 w = f64x8_fma(z.a, e.s, z.a), q = f64x8_long_horner(w, ody_softplus_f64 + 1, 21);
+    f64x8 w = f64x8_fma(z.a, e.s, z.a), q = f64x8_long_horner(w, ody_softplus_f64 + 1, 21, 10);
     f64x8 g = f64x8_fma(w, q, one), g_lo = f64x8_fma(w, q, f64x8_sub(one, g));
     f64x8 y = f64x8_mul(f64x8_add(g, f64x8_fma(g, e.s, g_lo)), z.a);
     return f64x8_fma(y, z.b, f64x8_max(f64x8_zero(), x));
@@ -460,27 +465,33 @@ ODY_INLINE f64x8 f64x8_erf(f64x8 x) {
 
 /* ---- the normal distribution ----------------------------------------------------------------------------------- */
 
-/*
- * f(t) = P(v) / (t + k), v = (t - k) / (t + k), for a function f that such a polynomial P approaches; f comes as a sum p + p_lo.
- * P's slope is steep for small t, where the rounding of v shows: v_lo times the slope, a cubic, mends that. c holds c0's
- * second half, then c0, c1, ...
- */
+/* x y + c as a sum hi + lo. */
 typedef struct {
-    f64x8 p, p_lo;
+    f64x8 hi, lo;
 } ody_pair_f64;
 
+ODY_INLINE ody_pair_f64 f64x8_fma_pair(f64x8 x, f64x8 y, f64x8 c) {
+    f64x8 p = f64x8_mul(x, y), p_lo = f64x8_fma(x, y, f64x8_neg(p));
+    f64x8 hi = f64x8_add(p, c), from_c = f64x8_sub(hi, p);
+    f64x8 lo = f64x8_add(f64x8_sub(p, f64x8_sub(hi, from_c)), f64x8_sub(c, from_c));
+    return (ody_pair_f64){hi, f64x8_add(lo, p_lo)};
+}
+
+/*
+ * f(t) = P(v) / (t + k), v = (t - k) / (t + k), for a function f that such a polynomial P approaches; c holds c0's second
+ * half, then c0, c1, ... For small t P is steep and large compared to c0: there the rounding of v shows, which v_lo times the
+ * slope, a cubic, mends, and that of the last two steps, which are done in two parts.
+ */
 ODY_INLINE ody_pair_f64 f64x8_quotient(f64x8 t, double center, const double *c, int n, const double *slope) {
     const f64x8 k = f64x8_splat(center), one = f64x8_splat(1.0);
     f64x8 d = f64x8_add(t, k), from_k = f64x8_sub(d, t);
     f64x8 d_lo = f64x8_add(f64x8_sub(t, f64x8_sub(d, from_k)), f64x8_sub(k, from_k));
     f64x8 r = f64x8_div(one, d), r_lo = f64x8_fnma(r, d_lo, f64x8_fnma(r, d, one)); /* 1 / (t + k) = r (1 + r_lo) */
     f64x8 t_k = f64x8_sub(t, k), v = f64x8_mul(t_k, r), v_lo = f64x8_fma(v, r_lo, f64x8_fma(t_k, r, f64x8_neg(v)));
-    f64x8 q = f64x8_long_horner(v, c + 2, n - 1), c0 = f64x8_splat(c[1]);
-    f64x8 w = f64x8_mul(q, v), w_lo = f64x8_fma(q, v, f64x8_neg(w));
-    f64x8 g = f64x8_add(c0, w), from_w = f64x8_sub(g, c0);
-    f64x8 g_lo = f64x8_add(f64x8_sub(c0, f64x8_sub(g, from_w)), f64x8_sub(w, from_w));
-    g_lo = f64x8_add(f64x8_add(g_lo, w_lo), f64x8_fma(v_lo, f64x8_horner(v, slope, 4), f64x8_splat(c[0])));
-    f64x8 p = f64x8_mul(r, g), p_lo = f64x8_fma(r, g_lo, f64x8_fma(r, g, f64x8_neg(p)));
+    ody_pair_f64 q = f64x8_fma_pair(f64x8_long_horner(v, c + 3, n - 2, 5), v, f64x8_splat(c[2]));
+    ody_pair_f64 g = f64x8_fma_pair(q.hi, v, f64x8_splat(c[1]));
+    g.lo = f64x8_add(f64x8_fma(q.lo, v, g.lo), f64x8_fma(v_lo, f64x8_horner(v, slope, 4), f64x8_splat(c[0])));
+    f64x8 p = f64x8_mul(r, g.hi), p_lo = f64x8_fma(r, g.lo, f64x8_fma(r, g.hi, f64x8_neg(p)));
     return (ody_pair_f64){p, f64x8_fma(p, r_lo, p_lo)};
 }
 
@@ -491,8 +502,8 @@ ODY_INLINE f64x8 f64x8_erfc(f64x8 x) {
     ody_exp_f64_parts e = f64x8_exp_parts(f64x8_neg(v), v_lo);
     ody_scale_f64 scale = f64x8_scale(e.k);
     ody_pair_f64 m = f64x8_quotient(t, 3.0, ody_erfc_f64, 24, ody_erfc_f64_slope);
-    f64x8 p_lo = f64x8_fma(m.p_lo, e.s, f64x8_fma(m.p, e.s_lo, m.p_lo));
-    f64x8 y = f64x8_mul(f64x8_add(m.p, f64x8_fma(m.p, e.s, p_lo)), scale.a);
+    f64x8 p_lo = f64x8_fma(m.lo, e.s, f64x8_fma(m.hi, e.s_lo, m.lo));
+    f64x8 y = f64x8_mul(f64x8_add(m.hi, f64x8_fma(m.hi, e.s, p_lo)), scale.a);
     m64x8 negative = f64x8_sign(x);
     y = f64x8_select(negative, f64x8_neg(y), y);
     return f64x8_fma(y, scale.b, f64x8_select(negative, f64x8_splat(2.0), f64x8_zero()));
@@ -510,9 +521,9 @@ ODY_INLINE f64x8 f64x8_gelu(f64x8 x) {
     f64x8 t = f64x8_min(f64x8_splat(38.7), f64x8_abs(x));
     ody_exp_f64_parts e = f64x8_bell(t);
     ody_pair_f64 m = f64x8_quotient(t, 4.0, ody_mills_f64, 24, ody_mills_f64_slope);
-    f64x8 more = f64x8_fma(m.p, e.s, f64x8_fma(m.p_lo, e.s, f64x8_fma(m.p, e.s_lo, m.p_lo)));
-    f64x8 y = f64x8_add(m.p, more);
-    return f64x8_gated(x, t, e.k, y, f64x8_sub(more, f64x8_sub(y, m.p)));
+    f64x8 more = f64x8_fma(m.hi, e.s, f64x8_fma(m.lo, e.s, f64x8_fma(m.hi, e.s_lo, m.lo)));
+    f64x8 y = f64x8_add(m.hi, more);
+    return f64x8_gated(x, t, e.k, y, f64x8_sub(more, f64x8_sub(y, m.hi)));
 }
 
 /* d/dx x Phi(x) = Phi(x) + x phi(x): with e = e^(-x^2/2), e (M - t c) for x < 0 and one minus that for x > 0. */
@@ -521,7 +532,7 @@ ODY_INLINE f64x8 f64x8_gelu_grad(f64x8 x) {
     ody_exp_f64_parts e = f64x8_bell(t);
     ody_scale_f64 scale = f64x8_scale(e.k);
     ody_pair_f64 m = f64x8_quotient(t, 4.0, ody_mills_f64, 24, ody_mills_f64_slope);
-    f64x8 g = f64x8_fnma(t, f64x8_splat(0x1.9884533d43651p-2), f64x8_add(m.p, m.p_lo)); /* 1 / sqrt(2 pi) */
+    f64x8 g = f64x8_fnma(t, f64x8_splat(0x1.9884533d43651p-2), f64x8_add(m.hi, m.lo)); /* 1 / sqrt(2 pi) */
     f64x8 y = f64x8_mul(f64x8_fma(g, e.s, g), scale.a);
     m64x8 negative = f64x8_sign(x);
     y = f64x8_select(negative, y, f64x8_neg(y));
