@@ -4,11 +4,12 @@
 #   tests/native/run.sh vec_test                    digests over every function of vec.h
 #   tests/native/run.sh math_exhaustive -s 65537    errors of math_f32.h on a sample of all floats (-s 1: on all)
 #
-# Prints which instruction sets ran and which could not; fails if outputs differ or a run fails.
-#   CFLAGS=-DODY_QUAD LDLIBS=-lquadmath ODY_ISAS=avx2 tests/native/run.sh math_f64_check      errors of math_f64.h
+#   tests/native/run.sh math_f64_check -n 100000    digests of math_f64.h; its errors, against quadruple precision, with
+#                                                   CFLAGS=-DODY_QUAD LDLIBS=-lquadmath ODY_ISAS=avx512
 #
-# CC and CROSS_CC choose the compilers, CFLAGS and LDLIBS add to their arguments, ODY_ISAS the instruction sets (default: all four);
-# NO_COMPARE=1 only prints.
+# Prints which instruction sets ran and which could not; fails if outputs differ or a run fails.
+# CC and CROSS_CC choose the compilers, CFLAGS and LDLIBS add to their arguments; ODY_ISAS the instruction sets (default:
+# all four); NO_COMPARE=1 only prints.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 test=$1
