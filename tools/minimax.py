@@ -182,7 +182,7 @@ def log_table():
             head = mp.nint(c * 2**42) / 2**42
             column += [head, to_float(c - head, 53)]
         columns.append(column)
-    return list(zip(*columns)), mp.mpf(1)
+    return list(zip(*columns)), 0
 
 
 def log_piece(f, leading, power, n, bits):
@@ -258,7 +258,8 @@ def main(names):
         rows, worst = make()
         kind = "float" if bits == 24 else "double"
         shape = f"[{len(rows)}][{len(rows[0])}]" if len(rows) > 1 else f"[{len(rows[0])}]"
-        print(f"/* largest relative error 2^{mp.nstr(mp.log(worst, 2), 4)} */")
+        if worst:
+            print(f"/* largest relative error 2^{mp.nstr(mp.log(worst, 2), 4)} */")
         print(f"static const {kind} ody_{name}{shape} = {{")
         for row in rows:
             text = ", ".join(literal(c, bits) for c in row)
