@@ -102,18 +102,18 @@ def accurate_center(f, low, high, bits, tries=1000):
     return best, to_float(f(best), bits)
 
 
-def table(f, bounds, degree, bits, odd=True, identity=False, slack=mp.mpf("1e-3")):
+def table(f, bounds, degree, bits, odd=True, slope=0, start=0, slack=mp.mpf("1e-3")):
     """One polynomial in x - center for each interval, relative to f: rows of [center, c0, c1, ...], and the worst error.
 
     Where f is odd, center and c0 of the first interval are 0, so that small x keep their relative accuracy.
-    With `identity` that first polynomial is for f(x) - x.
+    Then that first polynomial is for f(x) - slope x. It stands in column `start`, the last ones before it.
     """
     columns, worst = [], mp.mpf(0)
     for low, high in zip(bounds, bounds[1:]):
         low, high = mp.mpf(low), mp.mpf(high)
         margin = (high - low) * slack
         if low == 0 and odd:
-            c, e = fit(lambda h: f(h) / h - identity, mp.mpf("1e-8"), high + margin, list(range(degree)), bits,
+            c, e = fit(lambda h: f(h) / h - slope, mp.mpf("1e-8"), high + margin, list(range(degree)), bits,
                        weight=lambda h: f(h) / h)
             columns.append([mp.mpf(0), mp.mpf(0), *c])
         else:
@@ -123,6 +123,8 @@ def table(f, bounds, degree, bits, odd=True, identity=False, slack=mp.mpf("1e-3"
                        list(range(degree)), bits, weight=lambda h: f(center + h) / h)
             columns.append([center, c0, *c])
         worst = max(worst, e)
+    if start:
+        columns = columns[-start:] + columns[:-start]
     return list(zip(*columns)), worst
 
 
@@ -134,7 +136,9 @@ def tail(f, leading, power):
     return quotient, lambda x: f(x) / x**power
 
 
+LN2_16 = mp.log(2) / 16 * mp.mpf("1.0005")
 HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.0001")
+HALF = mp.mpf(1) / 2
 SQRT_HALF = (mp.sqrt(mp.mpf(1) / 2) - 1, mp.sqrt(2) - 1)
 
 
@@ -146,6 +150,12 @@ def mills(t):
 def octaves(end):
     """Bounds of eight intervals of t: two for each octave of 1 + 14.99 t / end."""
     return [(y - 1) * mp.mpf(end) / mp.mpf("14.99") for y in (1, 1.5, 2, 3, 4, 6, 8, 12, 16)]
+
+
+def split_table(values, bits):
+    """Two rows: the values rounded, and what is left of them."""
+    high = [to_float(v, bits) for v in values]
+    return [high, [to_float(v - h, bits) for v, h in zip(values, high)]], mp.mpf(2) ** (-2 * bits)
 
 
 def polynomial(f, low, high, n, bits, weight=None, powers=None):
@@ -166,16 +176,21 @@ def log_tail(f, leading, n, bits):
 
 SPECS = {
     # name: (significant bits, a function giving rows of coefficients and the largest relative error)
-    "exp_f32": (24, lambda: exp_tail(5, 24)),
+    "exp_coarse_f32": (24, lambda: polynomial(lambda r: mp.expm1(r) / r, -LN2_16, LN2_16, 3, 24, lambda r: mp.exp(r) / r)),
+    "exp_f32": (24, lambda: polynomial(lambda r: mp.expm1(r) / r, -LN2_16, LN2_16, 4, 24, lambda r: mp.exp(r) / r)),
+    "exp2_eighths_f32": (24, lambda: split_table([mp.mpf(2) ** (mp.mpf(j) / 8) for j in range(8)], 24)),
+    "expm1_f32": (24, lambda: exp_tail(5, 24)),
     "log_f32": (24, lambda: log_tail(mp.log1p, lambda x: x, 9, 24)),
     "log2_f32": (24, lambda: log_tail(lambda x: mp.log1p(x) / mp.log(2), lambda x: x / mp.log(2), 9, 24)),
     "sin_f32": (24, lambda: polynomial(lambda y: (mp.sin(mp.sqrt(y)) / mp.sqrt(y) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 3, 24,
                                        lambda y: 1 / y)),
     "cos_f32": (24, lambda: polynomial(lambda y: (mp.cos(mp.sqrt(y)) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 4, 24, lambda y: 1 / y)),
-    "softplus_f32": (24, lambda: polynomial(lambda z: mp.log1p(z) / z, mp.mpf("1e-9"), 1, 10, 24)),
-    "mills_f32": (24, lambda: table(mills, octaves("14.5"), 8, 24, odd=False)),
-    "tanh_f32": (24, lambda: table(mp.tanh, octaves("9.02"), 7, 24)),
-    "erf_f32": (24, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("3.93") / mp.mpf("7.49") for i in range(8)], 7, 24, identity=True)),
+    "softplus_f32": (24, lambda: polynomial(lambda h: (mp.log1p(h + HALF) - (h + HALF)) / (h + HALF) ** 2, mp.mpf("-0.499999999"), HALF, 10, 24,
+                                            lambda h: mp.log1p(h + HALF) / (h + HALF) ** 2)),
+    "mills_f32": (24, lambda: table(mills, octaves("14.5"), 8, 24, odd=False, start=6)),
+    "gelu_f32": (24, lambda: table(lambda t: t * mills(t), octaves("14.5"), 7, 24, slope=mp.mpf(1) / 2, start=6)),
+    "tanh_f32": (24, lambda: table(mp.tanh, octaves("9.02"), 7, 24, slope=1, start=6)),
+    "erf_f32": (24, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("3.93") / mp.mpf("7.49") for i in range(8)], 7, 24, slope=1)),
     "pow_f32_log2": (53, lambda: polynomial(lambda y: 2 * mp.atanh(mp.sqrt(y)) / mp.sqrt(y) / mp.log(2), mp.mpf("1e-9"), mp.mpf("0.02945"), 6, 53)),
     "pow_f32_exp2": (53, lambda: polynomial(lambda x: mp.mpf(2) ** x, -0.5, 0.5, 8, 53)),
 }
