@@ -138,7 +138,6 @@ def tail(f, leading, power):
 
 LN2_16 = mp.log(2) / 16 * mp.mpf("1.0005")
 HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.0001")
-HALF = mp.mpf(1) / 2
 SQRT_HALF = (mp.sqrt(mp.mpf(1) / 2) - 1, mp.sqrt(2) - 1)
 
 
@@ -174,6 +173,12 @@ def log_tail(f, leading, n, bits):
     return polynomial(f, *SQRT_HALF, n, bits, w)
 
 
+def softplus_f32():
+    f, w = tail(mp.log1p, lambda z: z, 2)
+    center, _ = accurate_center(f, mp.mpf("0.45"), mp.mpf("0.55"), 24)
+    return polynomial(lambda h: f(center + h), mp.mpf("1e-9") - center, 1 - center, 10, 24, lambda h: w(center + h))
+
+
 SPECS = {
     # name: (significant bits, a function giving rows of coefficients and the largest relative error)
     "exp_coarse_f32": (24, lambda: polynomial(lambda r: mp.expm1(r) / r, -LN2_16, LN2_16, 3, 24, lambda r: mp.exp(r) / r)),
@@ -185,8 +190,7 @@ SPECS = {
     "sin_f32": (24, lambda: polynomial(lambda y: (mp.sin(mp.sqrt(y)) / mp.sqrt(y) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 3, 24,
                                        lambda y: 1 / y)),
     "cos_f32": (24, lambda: polynomial(lambda y: (mp.cos(mp.sqrt(y)) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 4, 24, lambda y: 1 / y)),
-    "softplus_f32": (24, lambda: polynomial(lambda h: (mp.log1p(h + HALF) - (h + HALF)) / (h + HALF) ** 2, mp.mpf("-0.499999999"), HALF, 10, 24,
-                                            lambda h: mp.log1p(h + HALF) / (h + HALF) ** 2)),
+    "softplus_f32": (24, softplus_f32),
     "mills_f32": (24, lambda: table(mills, octaves("14.5"), 8, 24, odd=False, start=6)),
     "gelu_f32": (24, lambda: table(lambda t: t * mills(t), octaves("14.5"), 7, 24, slope=mp.mpf(1) / 2, start=6)),
     "tanh_f32": (24, lambda: table(mp.tanh, octaves("9.02"), 7, 24, slope=1, start=6)),
