@@ -69,8 +69,9 @@ def remez(f, low, high, powers, weight, rounds=30, points=None):
     return c, worst
 
 
-def fit(f, low, high, powers, bits, weight=None, fixed=()):
-    """As remez, every coefficient rounded to `bits`; `fixed` gives leading coefficients beforehand."""
+def fit(f, low, high, powers, bits, weight=None, fixed=(), wide=0):
+    """As remez, every coefficient rounded to `bits`, the first `wide` of them to twice as many; `fixed` gives leading
+    coefficients beforehand."""
     weight = weight or f
     done, ahead, best = [mp.mpf(c) for c in fixed], None, None
     while len(done) < len(powers):
@@ -81,7 +82,7 @@ def fit(f, low, high, powers, bits, weight=None, fixed=()):
             c = ahead
         else:
             best = error
-        done.append(to_float(c[0], bits))
+        done.append(to_float(c[0], 2 * bits if len(done) < wide else bits))
         ahead = c[1:]
     grid = [mp.mpf(low) + (mp.mpf(high) - low) * (i + mp.mpf("0.4")) / 400 for i in range(400)]
     worst = max(abs((f(x) - mp.fsum(c * x**p for c, p in zip(done, powers))) / weight(x)) for x in grid)
@@ -168,6 +169,51 @@ def exp_tail(n, bits):
     return polynomial(f, -HALF_LN2, HALF_LN2, n, bits, w)
 
 
+# [sqrt(1/2), sqrt(2)) in eight steps of 2^49 of a double's bits: five of 1/16 below 1 - 1/24, one from there to 1 + 1/24,
+# three of 1/8 above.
+LOG_BOUNDS = [mp.mpf(17 + 1.5 * i) / 24 for i in range(5)] + [mp.mpf(25 + 3 * i) / 24 for i in range(4)]
+
+
+def log_table():
+    """Rows of r, and -log r and -log2 r each in two parts, the first a multiple of 2^-42."""
+    columns = []
+    for low, high in zip(LOG_BOUNDS, LOG_BOUNDS[1:]):
+        r = mp.mpf(1) if low < 1 < high else to_float(2 / (low + high), 53)
+        column = [r]
+        for c in (-mp.log(r), -mp.log(r, 2)):
+            head = mp.nint(c * 2**42) / 2**42
+            column += [head, to_float(c - head, 53)]
+        columns.append(column)
+    return list(zip(*columns)), mp.mpf(1)
+
+
+def log_piece(f, leading, power, n, bits):
+    g, w = tail(f, leading, power)
+    return polynomial(g, mp.mpf("-0.0567"), mp.mpf("0.0567"), n, bits, lambda x: w(x) if x else 1)
+
+
+def rational_mills(f, k, end, n, bits):
+    """f(t) = P((t - k) / (t + k)) / (t + k) for 0 <= t <= end. The second half of the first coefficient comes first."""
+    def g(v):
+        t = k * (1 + v) / (1 - v)
+        return f(t) * (t + k)
+    c, e = fit(g, -1, (end - k) / (end + k), list(range(n)), bits, wide=1)
+    head = to_float(c[0], bits)
+    return [[to_float(c[0] - head, bits), head, *c[1:]]], e
+
+
+def rational_slope(f, k, end, n, bits):
+    """The derivative of rational_mills' polynomial, roughly."""
+    def g(v):
+        t = k * (1 + v) / (1 - v)
+        return f(t) * (t + k)
+    return polynomial(lambda v: mp.diff(g, v, direction=1 if v < 0 else -1), -1, (end - k) / (end + k), n, bits, lambda v: 1)
+
+
+def erfcx(t):
+    return mp.erfc(t) * mp.exp(t * t)
+
+
 def log_tail(f, leading, n, bits):
     f, w = tail(f, leading, 2)
     return polynomial(f, *SQRT_HALF, n, bits, w)
@@ -195,6 +241,21 @@ SPECS = {
     "gelu_f32": (24, lambda: table(lambda t: t * mills(t), octaves("14.5"), 7, 24, slope=mp.mpf(1) / 2, start=6)),
     "tanh_f32": (24, lambda: table(mp.tanh, octaves("9.02"), 7, 24, slope=1, start=6)),
     "erf_f32": (24, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("3.93") / mp.mpf("7.49") for i in range(8)], 7, 24, slope=1)),
+    "exp_f64": (53, lambda: exp_tail(11, 53)),
+    "log_f64": (53, lambda: log_piece(mp.log1p, lambda x: x, 2, 10, 53)),
+    "log2_f64": (53, lambda: log_piece(lambda x: mp.log1p(x) / mp.log(2), lambda x: x / mp.log(2), 2, 10, 53)),
+    "pow_f64_log": (53, lambda: log_piece(mp.log1p, lambda x: x - x * x / 2 + x**3 / 3, 4, 11, 53)),
+    "log_table_f64": (53, log_table),
+    "sin_f64": (53, lambda: polynomial(lambda y: (mp.sin(mp.sqrt(y)) / mp.sqrt(y) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 7, 53,
+                                       lambda y: 1 / y)),
+    "cos_f64": (53, lambda: polynomial(lambda y: (mp.cos(mp.sqrt(y)) - 1 + y / 2) / y**2, mp.mpf("1e-9"), mp.mpf("0.63"), 6, 53,
+                                       lambda y: 1 / y**2)),
+    "softplus_f64": (53, lambda: polynomial(lambda z: mp.log1p(z) / z, mp.mpf("1e-9"), 1, 22, 53)),
+    "mills_f64": (53, lambda: rational_mills(mills, 4, mp.mpf("38.7"), 24, 53)),
+    "mills_f64_slope": (53, lambda: rational_slope(mills, 4, mp.mpf("38.7"), 4, 53)),
+    "erfc_f64": (53, lambda: rational_mills(erfcx, 3, mp.mpf("27.4"), 24, 53)),
+    "erfc_f64_slope": (53, lambda: rational_slope(erfcx, 3, mp.mpf("27.4"), 4, 53)),
+    "erf_f64": (53, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("5.93") / mp.mpf("7.49") for i in range(8)], 17, 53, slope=1)),
     "pow_f32_log2": (53, lambda: polynomial(lambda y: 2 * mp.atanh(mp.sqrt(y)) / mp.sqrt(y) / mp.log(2), mp.mpf("1e-9"), mp.mpf("0.02945"), 6, 53)),
     "pow_f32_exp2": (53, lambda: polynomial(lambda x: mp.mpf(2) ** x, -0.5, 0.5, 8, 53)),
 }

@@ -51,7 +51,13 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Everything is inlined, so that a vector is its registers. The scalar build's vectors are arrays in memory and gain
+ * nothing by it: there a function stays a function, which keeps the build small and quick to compile. */
+#if defined(ODY_ISA_AVX512) || defined(ODY_ISA_AVX2) || defined(ODY_ISA_NEON)
 #define ODY_INLINE static inline __attribute__((always_inline))
+#else
+#define ODY_INLINE static __attribute__((noinline, unused))
+#endif
 
 #if defined(ODY_ISA_AVX512)
 #include "vec_avx512.h"

@@ -1,0 +1,253 @@
+/* The kernel table: one slot per kernel, written once per element type, compiled once per instruction set.
+ *
+ * A kernel is a pure function over raw memory: no Python, no threads, no allocation, no global state. It takes one
+ * struct that says where its operands lie. Five call shapes carry every family:
+ *
+ *   ody_map      element by element      exp, add, relu_backward, adam_step ...
+ *   ody_rows     row by row              softmax, sum over the last axis, cross_entropy ...
+ *   ody_columns  down the columns        sum over an axis that is not the last
+ *   ody_gemm     matrix product          matmul, linear
+ *   ody_conv     convolution, ody_pool   pooling
+ *
+ * Promises that hold for every slot (each slot's own contract stands above it):
+ *   - the same bits on every instruction set: the vector is 16 float32 (8 float64) lanes wherever it runs, reductions
+ *     fold a fixed number of accumulators in a fixed tree, fma is used exactly where the kernel's text says so;
+ *   - operands need only the alignment of their element type; nothing past the last element is read or written;
+ *   - an output may be the very same memory as an input of equal layout (in place) where "in place" is written, and
+ *     may never overlap one in any other way;
+ *   - subnormals are honoured, NaN and infinity follow IEEE 754 and NumPy.
+ *
+ * `ulp` in the contracts is the largest error found, in units in the last place of the exact result.
+ */
+#ifndef ODYSSEY_KERNELS_H
+#define ODYSSEY_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    ODY_STREAM = 1u, /* outputs exceed the caches: use non-temporal stores */
+    ODY_PARTS = 2u,  /* probes only: walk a few parts of the arrays side by side */
+};
+
+enum ody_activation {
+    ODY_IDENTITY,
+    ODY_RELU,
+    ODY_TANH,
+    ODY_SIGMOID,
+    ODY_GELU,
+    ODY_SILU,
+};
+
+/* out[k][j] = f(in[0][j*step[0]], in[1][j*step[1]], ...; param)   for j in [0, n)
+ * step is 1, or 0 for an operand that is one value for all j. `param` is rounded to the element type by the kernel. */
+typedef struct ody_map {
+    const void *in[4];
+    void *out[3];
+    ptrdiff_t step[4];
+    size_t n;
+    double param[8];
+    unsigned flags;
+} ody_map;
+typedef void (*ody_map_fn)(const ody_map *);
+
+/* For each of `rows` rows: `n` contiguous elements at in[i] + row*in_step[i] (bytes), results at out[k] +
+ * row*out_step[k]. A result is again n elements, or one value, as the slot's contract says. */
+typedef struct ody_rows {
+    const void *in[4];
+    void *out[3];
+    ptrdiff_t in_step[4];
+    ptrdiff_t out_step[3];
+    size_t rows, n;
+    double param[4];
+    unsigned flags;
+} ody_rows;
+typedef void (*ody_rows_fn)(const ody_rows *);
+
+/* in is (m, n), rows in_step bytes apart, a row contiguous; out is (n): a reduction over m for each column. */
+typedef struct ody_columns {
+    const void *in[2];
+    void *out;
+    ptrdiff_t in_step;
+    size_t m, n;
+    double param[2];
+} ody_columns;
+typedef void (*ody_columns_fn)(const ody_columns *);
+
+/* c = activation(start + (alpha*a) b): a is (m, k), b is (k, n), c is (m, n). Strides in elements; c's columns are adjacent.
+ * start is the bias (n values, the same for every row) where there is one, else beta*c, which is not read when beta is 0.
+ * workspace: as many bytes as gemm_workspace asks for, 64-byte aligned. */
+typedef struct ody_gemm {
+    size_t m, n, k;
+    const void *a, *b;
+    void *c;
+    ptrdiff_t a_row, a_col, b_row, b_col, c_row;
+    const void *bias;
+    double alpha, beta;
+    int activation; /* enum ody_activation */
+    void *workspace;
+} ody_gemm;
+typedef void (*ody_gemm_fn)(const ody_gemm *);
+typedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *);
+
+/* `rounds` passes over arrays of n elements, 64-byte aligned, n a multiple of 128; returns the work done, in floating-point
+ * operations or bytes. */
+typedef struct ody_probe {
+    const void *in[2];
+    void *out;
+    size_t n, rounds;
+    unsigned flags;
+} ody_probe;
+typedef double (*ody_probe_fn)(const ody_probe *);
+
+/* A slot pair: the same text compiled for float and for double. */
+#define ODY_PAIR(type, name) type name##_f32, name##_f64
+
+typedef struct ody_kernels {
+    const char *name; /* "scalar", "avx2", "avx512", "neon" */
+
+    /* ---- elementwise: elementwise.h. In place allowed on every input. n = 0 does nothing. ----------------------- */
+
+    /* out = in0 + in1, in0 - in1, in0 * in1, in0 / in1: correctly rounded. */
+    ODY_PAIR(ody_map_fn, add);
+    ODY_PAIR(ody_map_fn, subtract);
+    ODY_PAIR(ody_map_fn, multiply);
+    ODY_PAIR(ody_map_fn, divide);
+    /* The smaller, the larger of in0 and in1: exact. NaN where either is; in1 where they are equal, so of two zeros too. */
+    ODY_PAIR(ody_map_fn, minimum);
+    ODY_PAIR(ody_map_fn, maximum);
+    /* out = in0 ^ in1, 1 ulp. C's pow: x^0 = 1^y = 1 for NaN too, NaN for in0 < 0 unless in1 is an integer. */
+    ODY_PAIR(ody_map_fn, power);
+    /* out = param0 * in0: correctly rounded. */
+    ODY_PAIR(ody_map_fn, scale);
+    /* out = fma(param0, in0, in1): correctly rounded. */
+    ODY_PAIR(ody_map_fn, axpy);
+    /* out = fma(in0, in1, in2): correctly rounded. */
+    ODY_PAIR(ody_map_fn, fma);
+    /* out = e^in0, 1 ulp. exp(-inf) = 0, overflow gives inf, results below the normal range are subnormal. */
+    ODY_PAIR(ody_map_fn, exp);
+    /* out = ln in0, log2 in0, 1 ulp; log2 of a power of two is exact. -inf at 0 of either sign, NaN below. */
+    ODY_PAIR(ody_map_fn, log);
+    ODY_PAIR(ody_map_fn, log2);
+    /* The square root (NaN below 0, -0 at -0) and 1 / in0: correctly rounded. */
+    ODY_PAIR(ody_map_fn, sqrt);
+    ODY_PAIR(ody_map_fn, reciprocal);
+    /* sin in0, cos in0, 1 ulp for every finite in0; NaN at the infinities. */
+    ODY_PAIR(ody_map_fn, sin);
+    ODY_PAIR(ody_map_fn, cos);
+    /* out = erf(in0), 1 ulp. */
+    ODY_PAIR(ody_map_fn, erf);
+    /* out = in0 * 2/sqrt(pi) * e^(-in1^2), 3 ulp. */
+    ODY_PAIR(ody_map_fn, erf_backward);
+    /* out = min(max(in0, param0), param1): exact, NaN stays NaN. The params are not NaN. */
+    ODY_PAIR(ody_map_fn, clip);
+    /* out = in0 where param0 <= in1 <= param1, else 0: exact. */
+    ODY_PAIR(ody_map_fn, clip_backward);
+
+    /* ---- activations: activations.h. In place allowed on every input. NaN in gives NaN out. Backwards: in0 is the
+     * incoming gradient, in1 the forward's input; a NaN in in1 gives NaN unless the comparison written decides.
+     * Infinities give the limit: silu(-inf) = -0. ------------------------------------------------------------------ */
+
+    /* 0 where in0 < 0, else in0: exact, relu(-0) = -0. Backward: 0 where in1 <= 0, else in0. */
+    ODY_PAIR(ody_map_fn, relu);
+    ODY_PAIR(ody_map_fn, relu_backward);
+    /* min(relu(in0), 6): exact. Backward: in0 where 0 < in1 < 6, else 0. */
+    ODY_PAIR(ody_map_fn, relu6);
+    ODY_PAIR(ody_map_fn, relu6_backward);
+    /* min(max(in0, -1), 1): exact. Backward: in0 where |in1| < 1, else 0. */
+    ODY_PAIR(ody_map_fn, hard_tanh);
+    ODY_PAIR(ody_map_fn, hard_tanh_backward);
+    /* min(max(in0 + 3, 0), 6) / 6, 2 ulp. Backward: in0 / 6 where |in1| < 3, else 0, 1 ulp. */
+    ODY_PAIR(ody_map_fn, hard_sigmoid);
+    ODY_PAIR(ody_map_fn, hard_sigmoid_backward);
+    /* in0 * hard_sigmoid(in0), 3 ulp. Backward: 0 where in1 <= -3, in0 where in1 >= 3, else
+     * in0 * (in1/3 + 1/2), 3 ulp. */
+    ODY_PAIR(ody_map_fn, hard_swish);
+    ODY_PAIR(ody_map_fn, hard_swish_backward);
+    /* in0 where in0 > 0, else param0 * in0: correctly rounded. Backward: in0 where in1 > 0, else param0 * in0. */
+    ODY_PAIR(ody_map_fn, leaky_relu);
+    ODY_PAIR(ody_map_fn, leaky_relu_backward);
+    /* leaky_relu with the slope in1. Backward: the slope in in2. prelu_weight_terms: 0 where in1 > 0, else in0 * in1,
+     * what each element adds to the slope's gradient. Correctly rounded. */
+    ODY_PAIR(ody_map_fn, prelu);
+    ODY_PAIR(ody_map_fn, prelu_backward);
+    ODY_PAIR(ody_map_fn, prelu_weight_terms);
+    /* in0 where in0 > 0, else param0 * (e^in0 - 1), 2 ulp. Backward: in0 where in1 > 0, else in0 * param0 * e^in1,
+     * 2 ulp. */
+    ODY_PAIR(ody_map_fn, elu);
+    ODY_PAIR(ody_map_fn, elu_backward);
+    /* elu with Klambauer's alpha, times his scale, 2 ulp. Backward likewise, 3 ulp. */
+    ODY_PAIR(ody_map_fn, selu);
+    ODY_PAIR(ody_map_fn, selu_backward);
+    /* 1 / (1 + e^-in0), 1 ulp. Backward: in0 * in1 * (1 - in1) with in1 the forward's result, 1 ulp. */
+    ODY_PAIR(ody_map_fn, sigmoid);
+    ODY_PAIR(ody_map_fn, sigmoid_backward);
+    /* tanh in0, 1 ulp. Backward: in0 * (1 - in1^2) with in1 the forward's result, 1 ulp. */
+    ODY_PAIR(ody_map_fn, tanh);
+    ODY_PAIR(ody_map_fn, tanh_backward);
+    /* in0 * sigmoid(in0). */
+    ODY_PAIR(ody_map_fn, silu);
+    ODY_PAIR(ody_map_fn, silu_backward);
+    /* in0 * Phi(in0), Phi the normal distribution's function. */
+    ODY_PAIR(ody_map_fn, gelu);
+    ODY_PAIR(ody_map_fn, gelu_backward);
+    /* in0/2 * (1 + tanh(sqrt(2/pi) (in0 + 0.044715 in0^3))). */
+    ODY_PAIR(ody_map_fn, gelu_tanh);
+    ODY_PAIR(ody_map_fn, gelu_tanh_backward);
+    /* in0 * tanh(log(1 + e^in0)). */
+    ODY_PAIR(ody_map_fn, mish);
+    ODY_PAIR(ody_map_fn, mish_backward);
+    /* log(1 + e^(param0 in0)) / param0; in0 where param0 in0 > param1. Backward: in0 * sigmoid(param0 in1); in0 where
+     * param0 in1 > param1. */
+    ODY_PAIR(ody_map_fn, softplus);
+    ODY_PAIR(ody_map_fn, softplus_backward);
+
+    /* ---- optimizer steps: optim.h. out[0] is in[0], the parameter, and the other outs are the ins from in[2] on, the
+     * state: always in place, all steps 1. in[1], the gradient, overlaps nothing. Division and square root are exact;
+     * the formulas are in order, each fma one rounding. ----------------------------------------------------------- */
+
+    /* param = lr, weight_decay.
+     *   g = fma(weight_decay, in0, in1), or in1 when weight_decay is 0;   in0 = fma(-lr, g, in0) */
+    ODY_PAIR(ody_map_fn, sgd_step);
+    /* State: momentum buffer. param = lr, weight_decay, momentum, 1 - dampening, nesterov, first (0 or not).
+     *   g as above;   buffer = fma(momentum, buffer, (1 - dampening) * g), or g when first
+     *   in0 = fma(-lr, buffer, in0), or fma(-lr, fma(momentum, buffer, g), in0) when nesterov */
+    ODY_PAIR(ody_map_fn, sgd_momentum_step);
+    /* State: the averages of gradient and squared gradient. param = lr / (1 - beta1^step), 1 - beta1, 1 - beta2,
+     * 1 / sqrt(1 - beta2^step), eps, weight_decay (adamw: lr * weight_decay).
+     *   adam:  g = fma(weight_decay, in0, in1), or in1 when weight_decay is 0
+     *   adamw: g = in1;  in0 = fma(-param5, in0, in0)
+     *   average = fma(param1, g, fma(-param1, average, average))
+     *   square  = fma(param2, g * g, fma(-param2, square, square))
+     *   in0     = fma(-param0, average / fma(sqrt(square), param3, param4), in0) */
+    ODY_PAIR(ody_map_fn, adam_step);
+    ODY_PAIR(ody_map_fn, adamw_step);
+
+    /* ---- matrix product: gemm.h. c overlaps no input. ------------------------------------------------------------ */
+
+    /* Every element of c is one chain acc = fma(alpha*a[i,l], b[l,j], acc), l ascending, from its start: the error is
+     * within gamma_(k+1) sum |alpha a b|. k = 0 gives the start. NaN and inf travel as IEEE says; 0 * inf is NaN. */
+    ODY_PAIR(ody_gemm_fn, gemm);
+    /* Bytes of workspace that gemm needs for this product; depends on shapes and strides only. */
+    ODY_PAIR(ody_gemm_workspace_fn, gemm_workspace);
+
+    /* ---- the machine's limits: probe.h ---------------------------------------------------------------------------- */
+
+    /* As many fused multiply-adds as the registers allow, n unused; writes one vector so that none can be left out. */
+    ODY_PAIR(ody_probe_fn, fma_probe);
+    /* Reads in0 and adds it up; writes one vector. */
+    ODY_PAIR(ody_probe_fn, read_probe);
+    /* Fills out; copies in0 to out; out = in0 + in1. No overlap. */
+    ODY_PAIR(ody_probe_fn, write_probe);
+    ODY_PAIR(ody_probe_fn, copy_probe);
+    ODY_PAIR(ody_probe_fn, add_probe);
+} ody_kernels;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

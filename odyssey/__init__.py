@@ -1,0 +1,170 @@
+"""odyssey: SIMD kernels over your own NumPy arrays, and the neural networks on top of them.
+
+The functions here take arrays and return arrays; `odyssey.nn.functional` holds the same over tensors with gradients,
+and `odyssey.reference` their definitions in plain NumPy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from odyssey import isa, threads
+from odyssey._kernels.activations import (
+    elu,
+    elu_backward,
+    gelu,
+    gelu_backward,
+    hard_sigmoid,
+    hard_sigmoid_backward,
+    hard_swish,
+    hard_swish_backward,
+    hard_tanh,
+    hard_tanh_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    mish,
+    mish_backward,
+    prelu,
+    relu,
+    relu6,
+    relu6_backward,
+    relu_backward,
+    selu,
+    selu_backward,
+    sigmoid,
+    sigmoid_backward,
+    silu,
+    silu_backward,
+    softplus,
+    softplus_backward,
+    tanh,
+    tanh_backward,
+)
+from odyssey._kernels.elementwise import (
+    add,
+    axpy,
+    clip,
+    clip_backward,
+    cos,
+    divide,
+    erf,
+    erf_backward,
+    exp,
+    fma,
+    log,
+    log2,
+    maximum,
+    minimum,
+    multiply,
+    power,
+    reciprocal,
+    scale,
+    sin,
+    sqrt,
+    subtract,
+)
+from odyssey._kernels.linear import linear, matmul
+from odyssey._kernels.optim import adam_step, adamw_step, sgd_step
+from odyssey.config import get_include, show_config
+
+if TYPE_CHECKING:
+    from odyssey import config, data, errors, memory, models, nn, optim, reference, serialization, testing, training
+    from odyssey.serialization import load, save
+    from odyssey.tensor import Tensor, enable_grad, no_grad, use_reference
+
+# Loaded when first asked for: `import odyssey` brings the kernels alone.
+_LAZY_MODULES = (
+    "config", "data", "errors", "memory", "models", "nn", "optim", "reference", "serialization", "testing", "training",
+)  # fmt: skip
+_LAZY_NAMES = {
+    "Tensor": "odyssey.tensor",
+    "enable_grad": "odyssey.tensor",
+    "no_grad": "odyssey.tensor",
+    "use_reference": "odyssey.tensor",
+    "load": "odyssey.serialization",
+    "save": "odyssey.serialization",
+}
+
+__all__ = [  # noqa: RUF022 - the operations by family, then what stands around them
+    # activations
+    "elu",
+    "elu_backward",
+    "gelu",
+    "gelu_backward",
+    "hard_sigmoid",
+    "hard_sigmoid_backward",
+    "hard_swish",
+    "hard_swish_backward",
+    "hard_tanh",
+    "hard_tanh_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "mish",
+    "mish_backward",
+    "prelu",
+    "relu",
+    "relu6",
+    "relu6_backward",
+    "relu_backward",
+    "selu",
+    "selu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "silu",
+    "silu_backward",
+    "softplus",
+    "softplus_backward",
+    "tanh",
+    "tanh_backward",
+    # elementwise
+    "add",
+    "axpy",
+    "clip",
+    "clip_backward",
+    "cos",
+    "divide",
+    "erf",
+    "erf_backward",
+    "exp",
+    "fma",
+    "log",
+    "log2",
+    "maximum",
+    "minimum",
+    "multiply",
+    "power",
+    "reciprocal",
+    "scale",
+    "sin",
+    "sqrt",
+    "subtract",
+    # linear
+    "linear",
+    "matmul",
+    # optim
+    "adam_step",
+    "adamw_step",
+    "sgd_step",
+    # around them
+    "get_include",
+    "isa",
+    "show_config",
+    "threads",
+    *_LAZY_MODULES,
+    *_LAZY_NAMES,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return import_module(f"odyssey.{name}")
+    if name in _LAZY_NAMES:
+        value = getattr(import_module(_LAZY_NAMES[name]), name)
+        globals()[name] = value
+        return value
+    if name == "__version__":
+        return import_module("odyssey.config").build_info()["version"]
+    raise AttributeError(f"module 'odyssey' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,60 @@
+/* Which tables this build carries and which of them this machine can run. Compiled with baseline flags, without
+ * link-time optimisation: not one instruction of a newer set may leak into the code that asks for it. */
+#include <odyssey/runtime.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+extern const ody_kernels ody_kernels_avx512, ody_kernels_avx2;
+#elif defined(__aarch64__)
+extern const ody_kernels ody_kernels_neon;
+#endif
+extern const ody_kernels ody_kernels_scalar;
+
+ody_hook_fn ody_hook;
+
+static const ody_kernels *const tables[] = {
+#if defined(__x86_64__)
+    &ody_kernels_avx512,
+    &ody_kernels_avx2,
+#elif defined(__aarch64__)
+    &ody_kernels_neon,
+#endif
+    &ody_kernels_scalar,
+    NULL,
+};
+
+const ody_kernels *const *ody_tables(void) { return tables; }
+
+#if defined(__x86_64__)
+/* The processor may know a set whose registers the operating system does not save: both must agree. */
+static uint64_t saved_state(void) {
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+static int usable_x86(const ody_kernels *table) {
+    enum { SSE_AVX = 0x6, OPMASK_ZMM = 0xe0 };
+    uint32_t a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
+    const uint32_t fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29;
+    if ((c & (fma | osxsave | avx | f16c)) != (fma | osxsave | avx | f16c)) return 0;
+    uint64_t saved = saved_state();
+    if ((saved & SSE_AVX) != SSE_AVX) return 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    const uint32_t avx2 = 1u << 5, bmi2 = 1u << 8;
+    if ((b & (avx2 | bmi2)) != (avx2 | bmi2)) return 0;
+    if (table == &ody_kernels_avx2) return 1;
+    const uint32_t f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
+    return (b & (f | dq | bw | vl)) == (f | dq | bw | vl) && (saved & OPMASK_ZMM) == OPMASK_ZMM;
+}
+#endif
+
+int ody_table_usable(const ody_kernels *table) {
+    if (table == &ody_kernels_scalar) return 1;
+#if defined(__x86_64__)
+    return usable_x86(table);
+#else
+    return 1; /* NEON is part of every aarch64 processor */
+#endif
+}

@@ -1,0 +1,36 @@
+/* The table of one instruction set: compiles every family for both element types and lists the kernels, a row each.
+ * Included by isa_*.c, which name the set. A row may name another kernel than its slot where one text cannot serve. */
+#include <odyssey/kernels.h>
+
+#include "math_f32.h"
+#include "math_f64.h"
+
+#define ODY_REAL 32
+#include "real.h"
+#include "families.h"
+#define ODY_REAL 64
+#include "real.h"
+#include "families.h"
+
+#define ROW(name) .name##_f32 = name##_f32, .name##_f64 = name##_f64
+
+const ody_kernels ODY_TABLE = {
+    .name = ODY_NAME,
+    /* elementwise */
+    ROW(add), ROW(subtract), ROW(multiply), ROW(divide), ROW(minimum), ROW(maximum), ROW(power), ROW(scale), ROW(axpy),
+    ROW(fma), ROW(exp), ROW(log), ROW(log2), ROW(sqrt), ROW(reciprocal), ROW(sin), ROW(cos), ROW(erf),
+    ROW(erf_backward), ROW(clip), ROW(clip_backward),
+    /* activations */
+    ROW(relu), ROW(relu_backward), ROW(relu6), ROW(relu6_backward), ROW(hard_tanh), ROW(hard_tanh_backward),
+    ROW(hard_sigmoid), ROW(hard_sigmoid_backward), ROW(hard_swish), ROW(hard_swish_backward), ROW(leaky_relu),
+    ROW(leaky_relu_backward), ROW(prelu), ROW(prelu_backward), ROW(prelu_weight_terms), ROW(elu), ROW(elu_backward),
+    ROW(selu), ROW(selu_backward), ROW(sigmoid), ROW(sigmoid_backward), ROW(tanh), ROW(tanh_backward), ROW(silu),
+    ROW(silu_backward), ROW(gelu), ROW(gelu_backward), ROW(gelu_tanh), ROW(gelu_tanh_backward), ROW(mish),
+    ROW(mish_backward), ROW(softplus), ROW(softplus_backward),
+    /* optimizer steps */
+    ROW(sgd_step), ROW(sgd_momentum_step), ROW(adam_step), ROW(adamw_step),
+    /* matrix product */
+    ROW(gemm), ROW(gemm_workspace),
+    /* probes */
+    ROW(fma_probe), ROW(read_probe), ROW(write_probe), ROW(copy_probe), ROW(add_probe),
+};

@@ -1,0 +1,117 @@
+"""The link to the C kernels: which table is active, how many threads work, what memory waits.
+
+`odyssey.isa` and `odyssey.threads` are the public face of this module.
+"""
+from odyssey._kernels cimport runtime
+
+
+cdef extern from "ody_build.h":
+    const char *ODY_BUILD
+
+cdef const ody_kernels *K = NULL
+
+
+cdef void parallel(ody_task_fn f, void *context, size_t tasks) noexcept nogil:
+    runtime.ody_parallel(f, context, tasks)
+
+
+cdef void *alloc(size_t n) noexcept nogil:
+    return runtime.ody_alloc(n)
+
+
+cdef void free(void *memory) noexcept nogil:
+    runtime.ody_free(memory)
+
+
+cdef int run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e) noexcept nogil:
+    return runtime.ody_run_elementwise(op, f, e)
+
+
+cdef int run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int outputs, size_t itemsize,
+                 int cost) noexcept nogil:
+    return runtime.ody_run_map(op, f, m, inputs, outputs, itemsize, cost)
+
+
+cdef int run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) noexcept nogil:
+    return runtime.ody_run_rows(op, f, r, cost)
+
+
+cdef int run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
+                  const ody_gemm_stack *stack) noexcept nogil:
+    return runtime.ody_run_gemm(op, f, workspace, stack)
+
+
+def tables():
+    """The instruction sets of this build, best first: a list of (name, usable on this machine)."""
+    found = []
+    cdef const ody_kernels *const *table = runtime.ody_tables()
+    while table[0] != NULL:
+        found.append((table[0].name.decode(), bool(runtime.ody_table_usable(table[0]))))
+        table += 1
+    return found
+
+
+def activate(str name):
+    """Makes the table of that name the active one; ValueError when it is not in this build or not usable here."""
+    global K
+    cdef const ody_kernels *const *table = runtime.ody_tables()
+    cdef bytes wanted = name.encode()
+    while table[0] != NULL:
+        if table[0].name == wanted and runtime.ody_table_usable(table[0]):
+            K = table[0]
+            return
+        table += 1
+    raise ValueError(name)
+
+
+def active():
+    """The active table's name."""
+    return K.name.decode()
+
+
+def empty_slots():
+    """(table, index) of every slot left NULL: a table must be complete, so this is empty."""
+    holes = []
+    cdef const ody_kernels *const *table = runtime.ody_tables()
+    cdef const void *const *slots
+    cdef size_t i
+    while table[0] != NULL:
+        slots = <const void *const *> table[0]
+        for i in range(sizeof(ody_kernels) // sizeof(void *)):
+            if slots[i] == NULL:
+                holes.append((table[0].name.decode(), i))
+        table += 1
+    return holes
+
+
+def build():
+    """How this build was made, as JSON: compiler, flags, instruction sets, versions."""
+    return ODY_BUILD.decode()
+
+
+def get_threads():
+    return runtime.ody_threads()
+
+
+def set_threads(int n):
+    runtime.ody_set_threads(n)
+
+
+def default_threads():
+    return runtime.ody_threads_default()
+
+
+def affinity():
+    return runtime.ody_affinity()
+
+
+def cgroup_quota():
+    return runtime.ody_cgroup_quota()
+
+
+def trim():
+    runtime.ody_trim()
+
+
+def cached_bytes():
+    return runtime.ody_cached_bytes()

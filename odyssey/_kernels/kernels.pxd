@@ -1,0 +1,129 @@
+# The slots of include/odyssey/kernels.h, as Cython sees them. The contracts stand there.
+from libc.stddef cimport ptrdiff_t, size_t
+
+
+cdef extern from "odyssey/kernels.h" nogil:
+    ctypedef struct ody_map:
+        const void *in_ "in"[4]
+        void *out[3]
+        ptrdiff_t step[4]
+        size_t n
+        double param[8]
+        unsigned flags
+    ctypedef void (*ody_map_fn)(const ody_map *) noexcept nogil
+
+    ctypedef struct ody_rows:
+        const void *in_ "in"[4]
+        void *out[3]
+        ptrdiff_t in_step[4]
+        ptrdiff_t out_step[3]
+        size_t rows
+        size_t n
+        double param[4]
+        unsigned flags
+    ctypedef void (*ody_rows_fn)(const ody_rows *) noexcept nogil
+
+    enum ody_activation:
+        ODY_IDENTITY
+        ODY_RELU
+        ODY_TANH
+        ODY_SIGMOID
+        ODY_GELU
+        ODY_SILU
+
+    ctypedef struct ody_gemm:
+        size_t m, n, k
+        const void *a
+        const void *b
+        void *c
+        ptrdiff_t a_row, a_col, b_row, b_col, c_row
+        const void *bias
+        double alpha, beta
+        int activation
+        void *workspace
+    ctypedef void (*ody_gemm_fn)(const ody_gemm *) noexcept nogil
+    ctypedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *) noexcept nogil
+
+    ctypedef struct ody_probe:
+        const void *in_ "in"[2]
+        void *out
+        size_t n, rounds
+        unsigned flags
+    ctypedef double (*ody_probe_fn)(const ody_probe *) noexcept nogil
+
+    enum:
+        ODY_STREAM
+        ODY_PARTS
+
+    ctypedef struct ody_kernels:
+        const char *name
+        # elementwise
+        ody_map_fn add_f32, add_f64
+        ody_map_fn subtract_f32, subtract_f64
+        ody_map_fn multiply_f32, multiply_f64
+        ody_map_fn divide_f32, divide_f64
+        ody_map_fn minimum_f32, minimum_f64
+        ody_map_fn maximum_f32, maximum_f64
+        ody_map_fn power_f32, power_f64
+        ody_map_fn scale_f32, scale_f64
+        ody_map_fn axpy_f32, axpy_f64
+        ody_map_fn fma_f32, fma_f64
+        ody_map_fn exp_f32, exp_f64
+        ody_map_fn log_f32, log_f64
+        ody_map_fn log2_f32, log2_f64
+        ody_map_fn sqrt_f32, sqrt_f64
+        ody_map_fn reciprocal_f32, reciprocal_f64
+        ody_map_fn sin_f32, sin_f64
+        ody_map_fn cos_f32, cos_f64
+        ody_map_fn erf_f32, erf_f64
+        ody_map_fn erf_backward_f32, erf_backward_f64
+        ody_map_fn clip_f32, clip_f64
+        ody_map_fn clip_backward_f32, clip_backward_f64
+        # activations
+        ody_map_fn relu_f32, relu_f64
+        ody_map_fn relu_backward_f32, relu_backward_f64
+        ody_map_fn relu6_f32, relu6_f64
+        ody_map_fn relu6_backward_f32, relu6_backward_f64
+        ody_map_fn hard_tanh_f32, hard_tanh_f64
+        ody_map_fn hard_tanh_backward_f32, hard_tanh_backward_f64
+        ody_map_fn hard_sigmoid_f32, hard_sigmoid_f64
+        ody_map_fn hard_sigmoid_backward_f32, hard_sigmoid_backward_f64
+        ody_map_fn hard_swish_f32, hard_swish_f64
+        ody_map_fn hard_swish_backward_f32, hard_swish_backward_f64
+        ody_map_fn leaky_relu_f32, leaky_relu_f64
+        ody_map_fn leaky_relu_backward_f32, leaky_relu_backward_f64
+        ody_map_fn prelu_f32, prelu_f64
+        ody_map_fn prelu_backward_f32, prelu_backward_f64
+        ody_map_fn prelu_weight_terms_f32, prelu_weight_terms_f64
+        ody_map_fn elu_f32, elu_f64
+        ody_map_fn elu_backward_f32, elu_backward_f64
+        ody_map_fn selu_f32, selu_f64
+        ody_map_fn selu_backward_f32, selu_backward_f64
+        ody_map_fn sigmoid_f32, sigmoid_f64
+        ody_map_fn sigmoid_backward_f32, sigmoid_backward_f64
+        ody_map_fn tanh_f32, tanh_f64
+        ody_map_fn tanh_backward_f32, tanh_backward_f64
+        ody_map_fn silu_f32, silu_f64
+        ody_map_fn silu_backward_f32, silu_backward_f64
+        ody_map_fn gelu_f32, gelu_f64
+        ody_map_fn gelu_backward_f32, gelu_backward_f64
+        ody_map_fn gelu_tanh_f32, gelu_tanh_f64
+        ody_map_fn gelu_tanh_backward_f32, gelu_tanh_backward_f64
+        ody_map_fn mish_f32, mish_f64
+        ody_map_fn mish_backward_f32, mish_backward_f64
+        ody_map_fn softplus_f32, softplus_f64
+        ody_map_fn softplus_backward_f32, softplus_backward_f64
+        # optimizer steps
+        ody_map_fn sgd_step_f32, sgd_step_f64
+        ody_map_fn sgd_momentum_step_f32, sgd_momentum_step_f64
+        ody_map_fn adam_step_f32, adam_step_f64
+        ody_map_fn adamw_step_f32, adamw_step_f64
+        # matrix product
+        ody_gemm_fn gemm_f32, gemm_f64
+        ody_gemm_workspace_fn gemm_workspace_f32, gemm_workspace_f64
+        # the machine's limits
+        ody_probe_fn fma_probe_f32, fma_probe_f64
+        ody_probe_fn read_probe_f32, read_probe_f64
+        ody_probe_fn write_probe_f32, write_probe_f64
+        ody_probe_fn copy_probe_f32, copy_probe_f64
+        ody_probe_fn add_probe_f32, add_probe_f64

@@ -1,0 +1,52 @@
+# include/odyssey/runtime.h, for dispatch.pyx alone: every other module goes through dispatch.pxd.
+from libc.stddef cimport ptrdiff_t, size_t
+
+from odyssey._kernels.kernels cimport (ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn,
+                                       ody_rows, ody_rows_fn)
+
+
+cdef extern from "odyssey/runtime.h" nogil:
+    enum:
+        ODY_MAX_DIMS
+
+    const ody_kernels *const *ody_tables() noexcept
+    bint ody_table_usable(const ody_kernels *table) noexcept
+
+    ctypedef void (*ody_task_fn)(void *context, size_t task) noexcept
+    void ody_parallel(ody_task_fn f, void *context, size_t tasks) noexcept
+    int ody_threads() noexcept
+    void ody_set_threads(int n) noexcept
+    int ody_threads_default() noexcept
+    int ody_affinity() noexcept
+    double ody_cgroup_quota() noexcept
+
+    void *ody_alloc(size_t n) noexcept
+    void ody_free(void *memory) noexcept
+    void ody_trim() noexcept
+    size_t ody_cached_bytes() noexcept
+
+    ctypedef struct ody_operand:
+        char *data
+        ptrdiff_t stride[64]
+    ctypedef struct ody_elementwise:
+        int ndim, inputs, outputs
+        size_t itemsize
+        size_t shape[64]
+        ody_operand operand[7]
+        double param[8]
+        int cost
+    int ody_run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e) noexcept
+    int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int outputs, size_t itemsize,
+                    int cost) noexcept
+    int ody_run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) noexcept
+
+    ctypedef struct ody_gemm_stack:
+        ody_gemm first
+        size_t itemsize
+        int ndim
+        size_t shape[64]
+        ptrdiff_t a[64]
+        ptrdiff_t b[64]
+        ptrdiff_t c[64]
+    int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
+                     const ody_gemm_stack *stack) noexcept

@@ -1,0 +1,316 @@
+"""The sums of absolute values that the rounding errors of an operation are proportional to.
+
+Each function takes the arguments of the operation it is for, and returns what `Gamma` multiplies with γ_n, of the
+result's shape. First-order error analysis, a line each: where the operation adds, absolute values add; where it
+subtracts, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from odyssey import reference
+from odyssey.reference._arrays import wide
+from odyssey.typing import Array
+
+Axis = int | tuple[int, ...] | None
+
+
+def size_of(value: Array) -> Array:
+    """|value|, wide."""
+    return np.asarray(np.abs(wide(np.asarray(value))))
+
+
+def result_of(op: str) -> Callable[..., Array]:
+    """|result|, where nothing cancels."""
+    return lambda *args, **options: size_of(getattr(reference, op)(*args, **options))
+
+
+# ---- reductions ------------------------------------------------------------------------------------------------------
+
+
+def count(x: Array, axis: Axis = None, **_: Any) -> int:
+    """How many elements each result reduces, and so at most how many roundings meet in one sum."""
+    return int(x.size // max(np.sum(x, axis=axis).size, 1))
+
+
+def sum(x: Array, axis: Axis = None, keepdims: bool = False, **_: Any) -> Array:
+    """Σ|x|."""
+    return np.asarray(np.sum(size_of(x), axis=axis, keepdims=keepdims))
+
+
+def mean(x: Array, axis: Axis = None, keepdims: bool = False, **_: Any) -> Array:
+    """Σ|x| / n."""
+    return np.divide(sum(x, axis, keepdims), count(x, axis))
+
+
+def var(x: Array, axis: Axis = None, ddof: int = 0, keepdims: bool = False, **_: Any) -> Array:
+    """Σx² / (n - ddof): an error in the mean enters squared, and is at most γ_n · mean|x|."""
+    total = np.sum(size_of(x) ** 2, axis=axis, keepdims=keepdims)
+    return np.asarray(np.divide(total, max(count(x, axis) - ddof, 0)))
+
+
+def var_backward(grad: Array, x: Array, axis: Axis = None, ddof: int = 0, **_: Any) -> Array:
+    """|grad| · 2 (|x| + mean|x|) / (n - ddof)."""
+    apart = size_of(x) + mean(x, axis, keepdims=True)
+    incoming = size_of(grad).reshape(mean(x, axis, keepdims=True).shape)
+    return np.asarray(incoming * np.divide(2 * apart, max(count(x, axis) - ddof, 0)))
+
+
+def norm(x: Array, axis: Axis = None, keepdims: bool = False, **_: Any) -> Array:
+    """The norm itself: nothing cancels."""
+    return np.asarray(reference.norm(wide64(x), axis=axis, keepdims=keepdims))
+
+
+def logsumexp(x: Array, axis: Axis = None, keepdims: bool = False, **_: Any) -> Array:
+    """1 for the sum's relative error, which the logarithm makes absolute, and |max x| + |result| for what is added."""
+    largest = size_of(np.max(x, axis=axis, keepdims=keepdims, initial=-np.inf))
+    return np.asarray(1 + np.where(np.isinf(largest), 0, largest) + size_of(reference.logsumexp(x, axis, keepdims)))
+
+
+def dot(a: Array, b: Array, **_: Any) -> Array:
+    """Σ|a||b|."""
+    return np.asarray(np.sum(size_of(a) * size_of(b)))
+
+
+# ---- rows ------------------------------------------------------------------------------------------------------------
+
+
+def softmax(x: Array, axis: int = -1, **_: Any) -> Array:
+    """y · (1 + |x - max x|): subtracting the maximum errs by u·|x - max x|, which exp makes relative."""
+    y = wide(np.asarray(reference.softmax(x, axis)))
+    return np.where(y == 0, 0, y * (1 + _below_maximum(x, axis)))
+
+
+def softmax_backward(grad: Array, y: Array, axis: int = -1, **_: Any) -> Array:
+    """y · (|grad| + Σ|grad · y|)."""
+    weighted = np.sum(size_of(grad) * size_of(y), axis=axis, keepdims=True)
+    return np.asarray(size_of(y) * (size_of(grad) + weighted))
+
+
+def log_softmax(x: Array, axis: int = -1, **_: Any) -> Array:
+    """1 for the sum's relative error, |x - max x| and |result| for the two subtractions."""
+    return np.asarray(1 + _below_maximum(x, axis) + size_of(reference.log_softmax(x, axis)))
+
+
+def log_softmax_backward(grad: Array, y: Array, axis: int = -1, **_: Any) -> Array:
+    """|grad| + e^y · Σ|grad|."""
+    return np.asarray(size_of(grad) + np.exp(wide(y)) * np.sum(size_of(grad), axis=axis, keepdims=True))
+
+
+def cross_entropy(logits: Array, labels: Array, reduction: str = "mean", **_: Any) -> Array:
+    """1 + |max - logit at the label| + |loss| for each row, reduced as the losses are."""
+    below = np.take_along_axis(_below_maximum(logits, 1), labels[:, np.newaxis], axis=1)[:, 0]
+    rows = 1 + below + size_of(reference.cross_entropy(logits, labels, "none"))
+    return rows if reduction == "none" else np.asarray(np.divide(rows.sum(), len(rows) if reduction == "mean" else 1))
+
+
+def cross_entropy_backward(grad: Array, logits: Array, labels: Array, reduction: str = "mean", **_: Any) -> Array:
+    """|grad| · (softmax's magnitude + [column = label]), over N for the mean."""
+    slope = softmax(logits, 1) + (np.arange(logits.shape[1]) == labels[:, np.newaxis])
+    each = size_of(grad)[:, np.newaxis] if reduction == "none" else size_of(grad)
+    return np.asarray(each * slope / (len(logits) if reduction == "mean" else 1))
+
+
+def _below_maximum(x: Array, axis: int) -> Array:
+    z = wide(x)
+    return np.asarray(np.max(z, axis=axis, keepdims=True, initial=-np.inf) - z)
+
+
+# ---- gradients with a zero crossing, where relative error means nothing ----------------------------------------------
+
+
+def erf_backward(grad: Array, x: Array, **_: Any) -> Array:
+    """|result| · (1 + x²): rounding x² errs by u·x², which exp makes relative."""
+    z = wide(x)
+    return _finite(size_of(reference.erf_backward(wide64(grad), wide64(x))) * (1 + z * z))
+
+
+def silu_backward(grad: Array, x: Array, **_: Any) -> Array:
+    """|grad| · s · (1 + |x| (1 - s))."""
+    s, t = _sigmoids(x)
+    return np.asarray(size_of(grad) * s * (1 + _finite(size_of(x) * t)))
+
+
+def gelu(x: Array, approximate: str = "none", **_: Any) -> Array:
+    """|result|; below 0, in the tanh form, times 1 + |2u|: rounding u errs by its ulps, which exp makes relative."""
+    u = _gelu_argument(wide(x))
+    return _finite(size_of(reference.gelu(x, approximate)) * np.where(u < 0, 1 + 2 * np.abs(u), 1))
+
+
+def gelu_backward(grad: Array, x: Array, approximate: str = "none", **_: Any) -> Array:
+    """|grad| · (Φ + |x| φ · (1 + x²/2)); in the tanh form |grad| · s · (1 + 2 |x| (1 - s) u') · (1 + |2u|)."""
+    z = wide(x)
+    if approximate == "none":
+        density = np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+        below = wide(np.asarray(reference.gelu(x))) / np.where(z == 0, 1, z)
+        return np.asarray(
+            size_of(grad) * (np.where(z == 0, 0.5, below) + _finite(np.abs(z) * density * (1 + z * z / 2)))
+        )
+    u = _gelu_argument(z)
+    s, t = _sigmoids(2 * u)
+    slope = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * z * z)
+    lower = np.where(u < 0, 1 + 2 * np.abs(u), 1)
+    return _finite(
+        size_of(grad) * s * lower * (1 + _finite(2 * np.abs(z * u) * t * slope) + _finite(2 * np.abs(z) * t * slope))
+    )
+
+
+def mish_backward(grad: Array, x: Array, **_: Any) -> Array:
+    """|grad| · (t + |x| s (1 - t²)), where t = tanh(softplus(x))."""
+    z = wide(x)
+    t = np.tanh(np.logaddexp(0, z))
+    s, _not_s = _sigmoids(x)
+    return np.asarray(size_of(grad) * (t + _finite(np.abs(z) * s * (1 - t * t))))
+
+
+def hard_swish_backward(grad: Array, x: Array, **_: Any) -> Array:
+    """|grad| · (|x| / 3 + 1/2) in the middle."""
+    return np.asarray(size_of(grad) * (np.minimum(size_of(x), 3) / 3 + 0.5))
+
+
+def _gelu_argument(z: Array) -> Array:
+    return np.asarray(np.sqrt(2 / np.pi) * (z + 0.044715 * z * z * z))
+
+
+def _sigmoids(x: Array) -> tuple[Array, Array]:
+    """sigmoid(x) and 1 - sigmoid(x), wide."""
+    small = np.exp(-size_of(x))
+    return np.where(x < 0, small, 1) / (1 + small), np.where(x < 0, 1, small) / (1 + small)
+
+
+def _finite(values: Array) -> Array:
+    """0 in place of inf · 0, which these formulas meet only where the result is certain."""
+    return np.where(np.isnan(values), 0, values)
+
+
+# ---- products --------------------------------------------------------------------------------------------------------
+
+
+def matmul(a: Array, b: Array, out: Array | None = None, alpha: float = 1.0, beta: float = 0.0) -> Array:
+    """|alpha| · |a| @ |b| + |beta · out|."""
+    start = 0 if out is None or beta == 0 else abs(beta) * np.abs(wide64(out))
+    return np.asarray(abs(alpha) * np.matmul(np.abs(wide64(a)), np.abs(wide64(b))) + start)
+
+
+def linear(x: Array, weight: Array, bias: Array | None = None, activation: str | None = None, **_: Any) -> Array:
+    """|x| @ |weight|ᵀ + |bias|, for no activation amplifies an error by more than 1.13; and |result| for its own."""
+    total = matmul(x, weight.T) + (0 if bias is None else np.abs(wide64(bias)))
+    return np.asarray(total if activation is None else 2 * total)
+
+
+def prelu_backward_weight(grad: Array, x: Array, weight: Array) -> Array:
+    """Σ|x · grad| over what an entry of weight serves."""
+    zeros = np.zeros_like(weight, dtype=np.float64)
+    return np.asarray(reference.prelu_backward(np.abs(wide64(grad)), -np.abs(wide64(x)), zeros)[1])
+
+
+def wide64(array: Array) -> Array:
+    """The array in float64, which the reference accepts."""
+    return np.asarray(array, np.float64)
+
+
+# ---- images ----------------------------------------------------------------------------------------------------------
+
+
+def conv2d(x: Array, weight: Array, bias: Array | None = None, activation: str | None = None, **options: Any) -> Array:
+    """The convolution of the absolute values; doubled for an activation, as in `linear`."""
+    start = None if bias is None else np.abs(wide64(bias))
+    total = reference.conv2d(np.abs(wide64(x)), np.abs(wide64(weight)), start, **options)
+    return total if activation is None else 2 * total
+
+
+def conv2d_backward_input(grad: Array, weight: Array, input_shape: Any, **options: Any) -> Array:
+    """The same of the absolute values."""
+    return reference.conv2d_backward_input(np.abs(wide64(grad)), np.abs(wide64(weight)), input_shape, **options)
+
+
+def conv2d_backward_weight(grad: Array, x: Array, weight_shape: Any, **options: Any) -> Array:
+    """The same of the absolute values."""
+    return reference.conv2d_backward_weight(np.abs(wide64(grad)), np.abs(wide64(x)), weight_shape, **options)
+
+
+def max_pool2d_backward(grad: Array, *args: Any, **options: Any) -> Array:
+    """The same of the absolute values."""
+    return reference.max_pool2d_backward(np.abs(grad), *args, **options)
+
+
+def avg_pool2d(x: Array, *args: Any, **options: Any) -> Array:
+    """The same of the absolute values."""
+    return reference.avg_pool2d(np.abs(x), *args, **options)
+
+
+def avg_pool2d_backward(grad: Array, *args: Any, **options: Any) -> Array:
+    """The same of the absolute values."""
+    return reference.avg_pool2d_backward(np.abs(grad), *args, **options)
+
+
+# ---- optimizers ------------------------------------------------------------------------------------------------------
+
+
+def sgd_buffer(
+    param: Array,
+    grad: Array,
+    momentum_buffer: Array | None = None,
+    momentum: float = 0.0,
+    dampening: float = 0.0,
+    weight_decay: float = 0.0,
+    **_: Any,
+) -> Array:
+    """|momentum · buffer| + |grad| + |weight_decay · param|."""
+    kept = 0 if momentum_buffer is None else abs(momentum) * size_of(momentum_buffer)
+    return np.asarray(kept + (1 + abs(dampening)) * (size_of(grad) + abs(weight_decay) * size_of(param)))
+
+
+def sgd_param(param: Array, grad: Array, *args: Any, lr: float = 0.01, **options: Any) -> Array:
+    """|param| + lr · the buffer's magnitude, twice for Nesterov's second look."""
+    return np.asarray(size_of(param) + 2 * lr * sgd_buffer(param, grad, *args, **options))
+
+
+def adam_average(
+    param: Array,
+    grad: Array,
+    exp_avg: Array,
+    exp_avg_sq: Array,
+    step: int,
+    beta1: float = 0.9,
+    weight_decay: float = 0.0,
+    **_: Any,
+) -> Array:
+    """|beta1 · average| + (1 - beta1) (|grad| + |weight_decay · param|)."""
+    return np.asarray(beta1 * size_of(exp_avg) + (1 - beta1) * (size_of(grad) + weight_decay * size_of(param)))
+
+
+def adam_square(
+    param: Array,
+    grad: Array,
+    exp_avg: Array,
+    exp_avg_sq: Array,
+    step: int,
+    beta2: float = 0.999,
+    weight_decay: float = 0.0,
+    **_: Any,
+) -> Array:
+    """|beta2 · square| + (1 - beta2) (|grad| + |weight_decay · param|)²."""
+    return np.asarray(beta2 * size_of(exp_avg_sq) + (1 - beta2) * (size_of(grad) + weight_decay * size_of(param)) ** 2)
+
+
+def adam_param(
+    param: Array,
+    grad: Array,
+    exp_avg: Array,
+    exp_avg_sq: Array,
+    step: int,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    **options: Any,
+) -> Array:
+    """|param| + lr · (the average's magnitude / (1 - beta1^step)) / (√(square / (1 - beta2^step)) + eps)."""
+    square = beta2 * wide(exp_avg_sq) + (1 - beta2) * wide(grad) ** 2
+    average = adam_average(param, grad, exp_avg, exp_avg_sq, step, beta1, **options) / (1 - beta1**step)
+    return np.asarray(size_of(param) + lr * average / (np.sqrt(square / (1 - beta2**step)) + eps))

@@ -1,0 +1,151 @@
+"""Build: one static library of kernels per instruction set, one for the runtime, and the Cython entry modules.
+
+Metadata lives in pyproject.toml. Only `dispatch` links the libraries, so kernels and state exist once.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import Cython
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_clib import build_clib
+from setuptools.command.build_ext import build_ext
+
+KERNELS = "odyssey/_kernels"
+TEXTS = sorted(str(path) for path in Path(KERNELS, "c").glob("*.h")) + sorted(
+    str(path) for path in Path("include/odyssey").glob("*.h")
+)
+
+# No flag here, and none that it implies, may let the compiler change a floating-point result.
+COMMON = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-fPIC", "-Wall", "-Wextra"]
+COMMON += os.environ.get("ODYSSEY_CFLAGS", "").split()
+
+# Instruction set -> compiler flags.
+INSTRUCTION_SETS = {
+    "x86_64": {
+        "scalar": [],
+        "avx2": ["-mavx2", "-mfma", "-mf16c", "-mbmi2"],
+        "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mf16c", "-mbmi2",
+                   "-mprefer-vector-width=512"],
+    },
+    "aarch64": {"scalar": [], "neon": []},
+}
+MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+SETS = INSTRUCTION_SETS.get(MACHINE, {"scalar": []})
+
+
+def library(name: str, sources: list[str], flags: list[str]) -> tuple[str, dict]:
+    paths = [f"{KERNELS}/c/{source}" for source in sources]
+    return name, {
+        "sources": paths,
+        "cflags": COMMON + flags,
+        "include_dirs": ["include"],
+        "obj_deps": {path: TEXTS for path in paths},
+    }
+
+
+LIBRARIES = [library(f"ody_{isa}", [f"isa_{isa}.c"], flags) for isa, flags in SETS.items()]
+LIBRARIES.append(library("ody_runtime", ["dispatch.c", "drivers.c", "gemm_driver.c", "pool.c", "memory.c"], ["-fno-lto"]))
+
+# Per entry module: what it links beside libc.
+MODULES = {
+    "dispatch": [name for name, _ in reversed(LIBRARIES)],
+    "array": [],
+    "elementwise": [],
+    "linear": [],
+    "probe": [],
+    "activations": [],
+    "optim": [],
+}
+
+GENERATED = Path("build/generated")
+
+
+def describe_build() -> None:
+    """Writes ody_build.h, what odyssey.show_config() tells of this build; left alone when nothing changed, so that it
+    rebuilds only what it must."""
+    compiler = os.environ.get("CC", "cc")
+    found = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout.splitlines()
+    description = json.dumps({
+        "version": tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"],
+        "compiler": found[0] if found else compiler,
+        "flags": COMMON,
+        "instruction_sets": SETS,
+        "cython": Cython.__version__,
+        "numpy": numpy.__version__,
+        "machine": MACHINE,
+    })
+    text = f"#define ODY_BUILD {json.dumps(description)}\n"
+    header = GENERATED / "ody_build.h"
+    if not header.exists() or header.read_text() != text:
+        GENERATED.mkdir(parents=True, exist_ok=True)
+        header.write_text(text)
+
+
+describe_build()
+
+
+EXTENSIONS = [
+    Extension(
+        f"odyssey._kernels.{module}",
+        [f"{KERNELS}/{module}.pyx"],
+        include_dirs=["include", str(GENERATED), numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        extra_compile_args=["-O2", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-Wno-unused-function"]
+        + os.environ.get("ODYSSEY_CFLAGS", "").split(),
+        extra_link_args=["-lpthread", *os.environ.get("ODYSSEY_LDFLAGS", "").split()],
+        libraries=(libraries + ["m"]) if libraries else [],
+        depends=TEXTS + ([str(GENERATED / "ody_build.h")] if module == "dispatch" else []),
+    )
+    for module, libraries in MODULES.items()
+]
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": bool(os.environ.get("ODYSSEY_BOUNDSCHECK")),
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+    "annotation_typing": False,
+    "binding": True,
+    "embedsignature": False,
+}
+
+
+class parallel_build_clib(build_clib):
+    """setuptools builds libraries one after another; the instruction sets are independent, so build them at once."""
+
+    def build_libraries(self, libraries: list) -> None:
+        with ThreadPoolExecutor(os.cpu_count()) as workers:
+            list(workers.map(lambda one: build_clib.build_libraries(self, [one]), libraries))
+
+
+class parallel_build_ext(build_ext):
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
+    def run(self) -> None:
+        self.run_command("build_clib")  # `build_ext` alone, as in an in-place build, would not
+        super().run()
+
+
+if __name__ == "__main__":
+    setup(
+        # The C headers stand at the top of the repository and are installed inside the package: odyssey.get_include().
+        packages=[*find_packages(include=["odyssey*"]), "odyssey.include"],
+        package_dir={"odyssey.include": "include"},
+        package_data={"odyssey": ["py.typed"], "*": ["*.pyi", "*.pxd"], "odyssey.include": ["odyssey/*.h"]},
+        include_package_data=False,
+        exclude_package_data={"": ["*.c", "*.pyx"]},
+        libraries=LIBRARIES,
+        ext_modules=cythonize(EXTENSIONS, compiler_directives=DIRECTIVES, include_path=["."]),
+        cmdclass={"build_clib": parallel_build_clib, "build_ext": parallel_build_ext},
+    )
