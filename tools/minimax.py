@@ -228,7 +228,7 @@ def softplus_f32():
 SPECS = {
     # name: (significant bits, a function giving rows of coefficients and the largest relative error)
     "exp_coarse_f32": (24, lambda: polynomial(lambda r: mp.expm1(r) / r, -LN2_16, LN2_16, 3, 24, lambda r: mp.exp(r) / r)),
-    "exp_f32": (24, lambda: polynomial(lambda r: mp.expm1(r) / r, -LN2_16, LN2_16, 4, 24, lambda r: mp.exp(r) / r)),
+    "exp_fine_f32": (24, lambda: polynomial(lambda r: mp.expm1(r) / r, -LN2_16, LN2_16, 4, 24, lambda r: mp.exp(r) / r)),
     "exp2_eighths_f32": (24, lambda: split_table([mp.mpf(2) ** (mp.mpf(j) / 8) for j in range(8)], 24)),
     "expm1_f32": (24, lambda: exp_tail(5, 24)),
     "log_f32": (24, lambda: log_tail(mp.log1p, lambda x: x, 9, 24)),

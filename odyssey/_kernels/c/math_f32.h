@@ -24,7 +24,7 @@ static const float ody_exp_coarse_f32[3] = {
 };
 
 /* largest relative error 2^-31.1 */
-static const float ody_exp_f32[4] = {
+static const float ody_exp_fine_f32[4] = {
     0x1.000000p+0f, 0x1.000000p-1f, 0x1.555f8ep-3f, 0x1.55512cp-5f,
 };
 
@@ -225,7 +225,7 @@ ODY_INLINE ody_exp_f32_parts f32x16_exp_parts_of(f32x16 x, f32x16 lo, int has_lo
     const f32x16 ln2_lo = f32x16_splat(-0x1.05c610p-32f);
     r = has_lo ? f32x16_add(r, f32x16_fnma(n, ln2_lo, lo)) : f32x16_fnma(n, ln2_lo, r);
     f32x16 T = f32x16_lookup8(ody_exp2_eighths_f32[0], j), T_lo = f32x16_lookup8(ody_exp2_eighths_f32[1], j);
-    f32x16 p = coarse ? f32x16_horner(r, ody_exp_coarse_f32, 3) : f32x16_horner(r, ody_exp_f32, 4);
+    f32x16 p = coarse ? f32x16_horner(r, ody_exp_coarse_f32, 3) : f32x16_horner(r, ody_exp_fine_f32, 4);
     f32x16 w = f32x16_fma(f32x16_mul(T, r), p, T_lo);
     return (ody_exp_f32_parts){T, w, i32x16_and(i32x16_shl(j, 20), i32x16_splat((int32_t)0xff800000))};
 }
