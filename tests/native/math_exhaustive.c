@@ -29,7 +29,10 @@ VECTOR(exp) VECTOR(expm1) VECTOR(log) VECTOR(log2) VECTOR(log1p) VECTOR(tanh) VE
 enum { BLOCK = 1024 };
 
 /* e^x without overflow trouble: the library's vector exp need not be good out there. */
-static inline double bounded(double x, double limit) { return x > limit ? limit : x < -limit ? -limit : x; }
+static inline double bounded(double x, double limit) {
+    x = x > limit ? limit : x;
+    return x < -limit ? -limit : x;
+}
 static inline double ends(double x, double limit, double y) { /* y; at -inf -0; for x > limit x */
     y = x > limit ? x : y;
     return x < -1e4 ? -0.0 : y;
@@ -103,22 +106,37 @@ static const struct function {
  * |got - want| in units in the last place of a float at `want`, subnormals included; beyond FLT_MAX the next "float" is
  * 2^128, and is inf. Infinite if NaN or the sign of a zero is wrong.
  */
-static inline double ulp_error(float got, double want) {
-    double g = got, w = want, aw = fabs(w);
-    g = g > 0x1p128 ? 0x1p128 : g < -0x1p128 ? -0x1p128 : g;
-    w = w > 0x1p128 ? 0x1p128 : w < -0x1p128 ? -0x1p128 : w;
-    aw = aw > 0x1p127 ? 0x1p127 : aw < 0x1p-126 ? 0x1p-126 : aw;
-    uint64_t bits, got_bits, want_bits;
-    memcpy(&bits, &aw, 8);
-    bits = (uint64_t)(2 * 1023 + 23) * ((uint64_t)1 << 52) - (bits & 0x7ff0000000000000u); /* 2^(23 - exponent) */
-    double per_ulp, error;
-    memcpy(&per_ulp, &bits, 8);
-    error = fabs(g - w) * per_ulp;
-    memcpy(&got_bits, &g, 8);
-    memcpy(&want_bits, &want, 8);
-    error = (g == 0) & ((got_bits ^ want_bits) >> 63) ? INFINITY : error;
-    error = (g != g) | (want != want) ? INFINITY : error;
-    return (g != g) & (want != want) ? 0 : error;
+static f64x8 ulp_errors(f64x8 got, f64x8 want) {
+    const f64x8 top = f64x8_splat(0x1p128), inf = f64x8_splat(INFINITY);
+    f64x8 g = f64x8_max(f64x8_neg(top), f64x8_min(top, got)), w = f64x8_max(f64x8_neg(top), f64x8_min(top, want));
+    f64x8 size = f64x8_max(f64x8_splat(0x1p-126), f64x8_min(f64x8_splat(0x1p127), f64x8_abs(want)));
+    i64x8 exponent = i64x8_and(f64x8_bits(size), i64x8_splat(0x7ff0000000000000));
+    f64x8 per_ulp = f64x8_from_bits(i64x8_sub(i64x8_splat((int64_t)(2 * 1023 + 23) << 52), exponent)); /* 2^(23 - e) */
+    f64x8 error = f64x8_mul(f64x8_abs(f64x8_sub(g, w)), per_ulp), one = f64x8_splat(1);
+    m64x8 zero = f64x8_eq(got, f64x8_zero()), same_sign = f64x8_eq(f64x8_copysign(one, got), f64x8_copysign(one, want));
+    error = f64x8_select(m64x8_andnot(zero, same_sign), inf, error);
+    m64x8 nan = f64x8_is_nan(want), got_nan = f64x8_is_nan(got);
+    error = f64x8_select(m64x8_or(nan, got_nan), inf, error);
+    return f64x8_select(m64x8_and(nan, got_nan), f64x8_zero(), error);
+}
+static double ulp_error(float got, double want) { return f64x8_reduce_max(ulp_errors(f64x8_splat(got), f64x8_splat(want))); }
+
+/* The errors of a block: error[], and the largest, the largest where |want| >= 2^-100, the largest |got - want| below 2. */
+static void block_errors(const float *y, const double *want, double *error, double largest[3]) {
+    f64x8 all = f64x8_zero(), normal = all, absolute = all;
+    for (int i = 0; i < BLOCK; i += 16) {
+        f64x8 got[2];
+        f32x16_to_f64(f32x16_load(y + i), &got[0], &got[1]);
+        for (int half = 0; half < 2; half++) {
+            f64x8 w = f64x8_load(want + i + 8 * half), e = ulp_errors(got[half], w), size = f64x8_abs(w);
+            f64x8_store(error + i + 8 * half, e);
+            all = f64x8_max(e, all);
+            normal = f64x8_max(f64x8_select(f64x8_ge(size, f64x8_splat(0x1p-100)), e, f64x8_zero()), normal);
+            e = f64x8_select(f64x8_le(size, f64x8_splat(2)), f64x8_abs(f64x8_sub(got[half], w)), f64x8_zero());
+            absolute = f64x8_max(e, absolute);
+        }
+    }
+    largest[0] = f64x8_reduce_max(all), largest[1] = f64x8_reduce_max(normal), largest[2] = f64x8_reduce_max(absolute);
 }
 
 static void mix(uint64_t *digest, float y) {
@@ -142,16 +160,10 @@ static int check(const struct function *f, uint64_t stride, int digest_only) {
         for (int i = 0; i < BLOCK; i++) mix(&digest, y[i]);
         if (digest_only) continue;
         f->want(x, want);
-        double largest = 0, largest_normal = 0, largest_absolute = 0;
-        for (int i = 0; i < BLOCK; i++) {
-            error[i] = ulp_error(y[i], want[i]);
-            double size = fabs(want[i]), absolute = size <= 2 ? fabs(y[i] - want[i]) : 0, normal = size >= 0x1p-100 ? error[i] : 0;
-            largest = largest > error[i] ? largest : error[i];
-            largest_normal = largest_normal > normal ? largest_normal : normal;
-            largest_absolute = largest_absolute > absolute ? largest_absolute : absolute;
-        }
-        if (largest_absolute > worst_absolute) worst_absolute = largest_absolute;
-        if (largest <= worst && largest_normal <= worst_normal) continue;
+        double largest[3];
+        block_errors(y, want, error, largest);
+        if (largest[2] > worst_absolute) worst_absolute = largest[2];
+        if (largest[0] <= worst && largest[1] <= worst_normal) continue;
         for (int i = 0; i < BLOCK; i++) {
             if (error[i] <= worst && (error[i] <= worst_normal || fabs(want[i]) < 0x1p-100)) continue;
             double exact = f->exactly(x[i]), e = ulp_error(y[i], exact);

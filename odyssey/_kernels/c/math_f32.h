@@ -216,21 +216,29 @@ typedef struct {
     i32x16 e;
 } ody_exp_f32_parts;
 
-/* Of x + lo, |lo| << |x|, if it has one; `coarse` saves an fma and is good to 2^-25.1. Both are constants. */
-ODY_INLINE ody_exp_f32_parts f32x16_exp_parts_of(f32x16 x, f32x16 lo, int has_lo, int coarse) {
+/* Constants that make variants: e^-x for nothing, e^(x + lo) with |lo| << |x|, one fma less and good to 2^-25.1. */
+enum { ODY_EXP_NEGATED = 1, ODY_EXP_LO = 2, ODY_EXP_COARSE = 4 };
+
+ODY_INLINE ody_exp_f32_parts f32x16_exp_parts_of(f32x16 x, f32x16 lo, int variant) {
+    const int negated = variant & ODY_EXP_NEGATED, coarse = variant & ODY_EXP_COARSE, n_terms = coarse ? 3 : 4;
+    const float *c = coarse ? ody_exp_coarse_f32 : ody_exp_fine_f32, scale = negated ? -0x1.715476p+3f : 0x1.715476p+3f;
     const f32x16 magic = f32x16_splat(0x1.8p23f); /* adding it rounds to an integer, and leaves that in the low bits */
-    f32x16 t = f32x16_fma(x, f32x16_splat(0x1.715476p+3f), magic);
+    const f32x16 ln2 = f32x16_splat(negated ? -0x1.62e430p-4f : 0x1.62e430p-4f);
+    const f32x16 ln2_lo = f32x16_splat(negated ? 0x1.05c610p-32f : -0x1.05c610p-32f);
+    f32x16 t = f32x16_fma(x, f32x16_splat(scale), magic), n = f32x16_sub(t, magic);
     i32x16 j = f32x16_bits(t);
-    f32x16 n = f32x16_sub(t, magic), r = f32x16_fnma(n, f32x16_splat(0x1.62e430p-4f), x); /* exact */
-    const f32x16 ln2_lo = f32x16_splat(-0x1.05c610p-32f);
-    r = has_lo ? f32x16_add(r, f32x16_fnma(n, ln2_lo, lo)) : f32x16_fnma(n, ln2_lo, r);
+    f32x16 r = f32x16_fnma(n, ln2, x); /* exact; -r if negated */
+    r = variant & ODY_EXP_LO ? f32x16_add(r, f32x16_fnma(n, ln2_lo, lo)) : f32x16_fnma(n, ln2_lo, r);
     f32x16 T = f32x16_lookup8(ody_exp2_eighths_f32[0], j), T_lo = f32x16_lookup8(ody_exp2_eighths_f32[1], j);
-    f32x16 p = coarse ? f32x16_horner(r, ody_exp_coarse_f32, 3) : f32x16_horner(r, ody_exp_fine_f32, 4);
-    f32x16 w = f32x16_fma(f32x16_mul(T, r), p, T_lo);
+    f32x16 p = f32x16_splat(c[n_terms - 1]), Tr = f32x16_mul(T, r);
+    for (int i = n_terms - 2; i >= 0; i--) p = (negated ? f32x16_fnma : f32x16_fma)(p, r, f32x16_splat(c[i]));
+    f32x16 w = negated ? f32x16_fnma(Tr, p, T_lo) : f32x16_fma(Tr, p, T_lo);
     return (ody_exp_f32_parts){T, w, i32x16_and(i32x16_shl(j, 20), i32x16_splat((int32_t)0xff800000))};
 }
-ODY_INLINE ody_exp_f32_parts f32x16_exp_parts(f32x16 x) { return f32x16_exp_parts_of(x, f32x16_zero(), 0, 0); }
-ODY_INLINE ody_exp_f32_parts f32x16_exp_parts_lo(f32x16 x, f32x16 lo) { return f32x16_exp_parts_of(x, lo, 1, 0); }
+ODY_INLINE ody_exp_f32_parts f32x16_exp_minus(f32x16 x) { return f32x16_exp_parts_of(x, f32x16_zero(), ODY_EXP_NEGATED); }
+ODY_INLINE ody_exp_f32_parts f32x16_exp_minus_lo(f32x16 x, f32x16 lo) {
+    return f32x16_exp_parts_of(x, lo, ODY_EXP_NEGATED | ODY_EXP_LO);
+}
 
 /* v 2^k for e = k 2^23, v and the result normal. */
 ODY_INLINE f32x16 f32x16_shift(f32x16 v, i32x16 e) { return f32x16_from_bits(i32x16_add(f32x16_bits(v), e)); }
@@ -258,7 +266,7 @@ ODY_INLINE f32x16 f32x16_mul_sum(f32x16 p, f32x16 T, f32x16 w) {
 /* e^x. Where the result may be subnormal or infinite: x clamped to where it is 0 and inf, 2^k applied in two factors. */
 ODY_INLINE f32x16 f32x16_exp_wide(f32x16 x) {
     x = f32x16_min(f32x16_splat(89.0f), f32x16_max(f32x16_splat(-104.0f), x)); /* in this order NaN passes */
-    ody_exp_f32_parts p = f32x16_exp_parts_of(x, f32x16_zero(), 0, 1);
+    ody_exp_f32_parts p = f32x16_exp_parts_of(x, f32x16_zero(), ODY_EXP_COARSE);
     i32x16 half = i32x16_and(i32x16_sra(p.e, 1), i32x16_splat((int32_t)0xff800000));
     const f32x16 one = f32x16_splat(1.0f);
     f32x16 y = f32x16_mul(f32x16_add(p.T, p.w), f32x16_shift(one, half));
@@ -266,7 +274,7 @@ ODY_INLINE f32x16 f32x16_exp_wide(f32x16 x) {
 }
 ODY_INLINE f32x16 f32x16_exp(f32x16 x) {
     if (__builtin_expect(!m32x16_all(f32x16_le(f32x16_abs(x), f32x16_splat(87.0f))), 0)) return f32x16_exp_wide(x);
-    ody_exp_f32_parts p = f32x16_exp_parts_of(x, f32x16_zero(), 0, 1);
+    ody_exp_f32_parts p = f32x16_exp_parts_of(x, f32x16_zero(), ODY_EXP_COARSE);
     return f32x16_shift(f32x16_add(p.T, p.w), p.e);
 }
 
@@ -292,39 +300,50 @@ ODY_INLINE f32x16 f32x16_expm1(f32x16 x) {
     return f32x16_copysign(f32x16_mul(y, f32x16_exp2i(i32x16_sub(k, k_a))), x);
 }
 
-/*
- * 1 / (1 + z), z = e^-x: d + d_lo = 1 + z to about 48 bits, the quotient with its remainder carried along. For x < -44 z is
- * scaled down and the quotient brought down by as much. sigmoid(-inf) = 0.
- */
-ODY_INLINE f32x16 f32x16_sigmoid(f32x16 x) {
+/* 1 / (1 + z), z = e^-x = aT + a w: d + d_lo = 1 + z to about 48 bits, the quotient with its remainder carried along. */
+ODY_INLINE f32x16 f32x16_sigmoid_div(ody_exp_f32_parts z, i32x16 e) {
     const f32x16 one = f32x16_splat(1.0f);
+    f32x16 aT = f32x16_shift(z.T, e), d_0 = f32x16_add(one, aT), from_aT = f32x16_sub(d_0, one);
+    f32x16 lo = f32x16_add(f32x16_sub(one, f32x16_sub(d_0, from_aT)), f32x16_sub(aT, from_aT));
+    f32x16 rest = f32x16_fma(f32x16_shift(one, e), z.w, lo), d = f32x16_add(d_0, rest);
+    f32x16 d_lo = f32x16_sub(rest, f32x16_sub(d, d_0)), q = f32x16_div(one, d);
+    return f32x16_fma(q, f32x16_fnma(q, d_lo, f32x16_fnma(q, d, one)), q);
+}
+ODY_INLINE f32x16 f32x16_sigmoid_wide(f32x16 x) { /* z scaled down if it is huge, and the quotient by as much */
     x = f32x16_min(f32x16_splat(30.0f), f32x16_max(f32x16_splat(-104.0f), x)); /* in this order NaN passes */
-    ody_exp_f32_parts z = f32x16_exp_parts(f32x16_neg(x));
+    ody_exp_f32_parts z = f32x16_exp_minus(x);
     i32x16 e = i32x16_min(z.e, i32x16_splat(64 << 23));
-    f32x16 aT = f32x16_shift(z.T, e), d = f32x16_add(one, aT), from_aT = f32x16_sub(d, one);
-    f32x16 d_lo = f32x16_add(f32x16_sub(one, f32x16_sub(d, from_aT)), f32x16_sub(aT, from_aT));
-    f32x16 more = f32x16_fma(f32x16_shift(one, e), z.w, d_lo), sum = f32x16_add(d, more);
-    d_lo = f32x16_sub(more, f32x16_sub(sum, d));
-    f32x16 q = f32x16_div(one, sum);
-    f32x16 err = f32x16_fnma(q, d_lo, f32x16_fnma(q, sum, one));
-    return f32x16_mul(f32x16_fma(q, err, q), f32x16_shift(one, i32x16_sub(e, z.e)));
+    return f32x16_mul(f32x16_sigmoid_div(z, e), f32x16_shift(f32x16_splat(1.0f), i32x16_sub(e, z.e)));
+}
+/* sigmoid(-inf) = 0. */
+ODY_INLINE f32x16 f32x16_sigmoid(f32x16 x) {
+    if (__builtin_expect(!m32x16_all(f32x16_le(f32x16_abs(x), f32x16_splat(80.0f))), 0)) return f32x16_sigmoid_wide(x);
+    ody_exp_f32_parts z = f32x16_exp_minus(x);
+    return f32x16_sigmoid_div(z, z.e);
 }
 
-/* x / (1 + e^-x), scaled as in sigmoid. silu(-inf) = -0. */
-ODY_INLINE f32x16 f32x16_silu(f32x16 x) {
+/* x / (1 + z), z = e^-x = aT + a w; the small terms are added first. silu(-inf) = -0. */
+ODY_INLINE f32x16 f32x16_silu_div(f32x16 x, ody_exp_f32_parts z, i32x16 e) {
     const f32x16 one = f32x16_splat(1.0f);
-    x = f32x16_max(f32x16_splat(-110.0f), x); /* silu(-110) rounds to -0 */
-    ody_exp_f32_parts z = f32x16_exp_parts(f32x16_max(f32x16_splat(-30.0f), f32x16_neg(x)));
+    f32x16 aT = f32x16_shift(z.T, e), rest = f32x16_fma(f32x16_shift(one, e), z.w, f32x16_min(one, aT));
+    return f32x16_div(x, f32x16_add(f32x16_max(one, aT), rest));
+}
+ODY_INLINE f32x16 f32x16_silu_wide(f32x16 x) { /* z scaled down if it is huge, and the quotient by as much */
+    x = f32x16_max(f32x16_splat(-110.0f), x);  /* silu(-110) rounds to -0 */
+    ody_exp_f32_parts z = f32x16_exp_minus(f32x16_min(f32x16_splat(30.0f), x));
     i32x16 e = i32x16_min(z.e, i32x16_splat(64 << 23));
-    f32x16 aT = f32x16_shift(z.T, e), a = f32x16_shift(one, e);
-    f32x16 d = f32x16_add(f32x16_max(one, aT), f32x16_fma(a, z.w, f32x16_min(one, aT))); /* small terms first */
-    return f32x16_mul(f32x16_div(x, d), f32x16_shift(one, i32x16_sub(e, z.e)));
+    return f32x16_mul(f32x16_silu_div(x, z, e), f32x16_shift(f32x16_splat(1.0f), i32x16_sub(e, z.e)));
+}
+ODY_INLINE f32x16 f32x16_silu(f32x16 x) {
+    if (__builtin_expect(!m32x16_all(f32x16_le(f32x16_abs(x), f32x16_splat(80.0f))), 0)) return f32x16_silu_wide(x);
+    ody_exp_f32_parts z = f32x16_exp_minus(x);
+    return f32x16_silu_div(x, z, z.e);
 }
 
 /* log(1 + e^x) = max(x, 0) + log1p(z), z = e^-|x|: z + z^2 R, R a polynomial in z - 0.4973: there
  * R is a float to 35 bits. softplus(-inf) = 0. */
 ODY_INLINE f32x16 f32x16_softplus(f32x16 x) {
-    ody_exp_f32_parts p = f32x16_exp_parts(f32x16_neg(f32x16_magnitude(x, 104.0f)));
+    ody_exp_f32_parts p = f32x16_exp_minus(f32x16_magnitude(x, 104.0f));
     ody_scale_f32 scale = f32x16_scale(p.e);
     f32x16 E = f32x16_add(p.T, p.w), z = f32x16_shift(E, scale.e);
     f32x16 zR = f32x16_mul(z, f32x16_horner2(f32x16_sub(z, f32x16_splat(0x1.fd4130p-2f)), ody_softplus_f32, 10));
@@ -343,7 +362,7 @@ ODY_INLINE f32x16 f32x16_mish(f32x16 x) {
     const f32x16 one = f32x16_splat(1.0f), two = f32x16_splat(2.0f);
     m32x16 negative = f32x16_sign(x);
     f32x16 t = f32x16_magnitude(x, 110.0f);
-    ody_exp_f32_parts p = f32x16_exp_parts(f32x16_neg(t));
+    ody_exp_f32_parts p = f32x16_exp_minus(t);
     ody_scale_f32 scale = f32x16_scale(p.e);
     f32x16 z = f32x16_shift(f32x16_add(p.T, p.w), scale.e);
     f32x16 z2 = f32x16_add(z, z), v = f32x16_select(negative, z, z2);
@@ -452,9 +471,13 @@ ODY_INLINE f32x16 f32x16_log1p(f32x16 x) {
     f32x16 lo = f32x16_add(f32x16_sub(f, f32x16_sub(y, c)), f32x16_fnma(f, f_lo, f_lo));
     lo = f32x16_add(lo, f32x16_fma(k, f32x16_splat(0x1.7f7d1cp-20f), f32x16_mul(f32x16_mul(f, f), p)));
     y = f32x16_copysign(f32x16_add(y, lo), x);
-    y = f32x16_select(f32x16_gt(x, f32x16_splat(-1.0f)), y, f32x16_splat(-INFINITY));
-    y = f32x16_select(f32x16_lt(x, f32x16_splat(INFINITY)), y, x);
-    return f32x16_select(f32x16_ge(x, f32x16_splat(-1.0f)), y, f32x16_splat(NAN));
+    m32x16 usual = m32x16_and(f32x16_gt(x, f32x16_splat(-1.0f)), f32x16_lt(x, f32x16_splat(INFINITY)));
+    if (__builtin_expect(!m32x16_all(usual), 0)) {
+        y = f32x16_select(f32x16_eq(x, f32x16_splat(-1.0f)), f32x16_splat(-INFINITY), y);
+        y = f32x16_select(f32x16_eq(x, f32x16_splat(INFINITY)), x, y);
+        y = f32x16_select(f32x16_ge(x, f32x16_splat(-1.0f)), y, f32x16_splat(NAN));
+    }
+    return y;
 }
 
 /* ---- tanh and erf ---------------------------------------------------------------------------------------------- */
@@ -526,8 +549,8 @@ ODY_INLINE f32x16 f32x16_mills(f32x16 t, float c) {
 /* 1 - erf x = 2 Phi(-sqrt(2) x). x > 10.06 gives 0. */
 ODY_INLINE f32x16 f32x16_erfc(f32x16 x) {
     f32x16 t = f32x16_min(f32x16_splat(10.25f), f32x16_abs(x));
-    f32x16 v = f32x16_mul(t, t), v_lo = f32x16_fnma(t, t, v);
-    ody_exp_f32_parts p = f32x16_exp_parts_lo(f32x16_neg(v), v_lo);
+    f32x16 v = f32x16_mul(t, t), v_lo = f32x16_fms(t, t, v);
+    ody_exp_f32_parts p = f32x16_exp_minus_lo(v, v_lo);
     ody_scale_f32 scale = f32x16_scale(i32x16_add(p.e, i32x16_splat(1 << 23)));
     f32x16 y = f32x16_mul(f32x16_mul_sum(f32x16_mills(t, 0x1.6a09e6p+0f), p.T, p.w), scale.a);
     m32x16 negative = f32x16_sign(x);
@@ -538,13 +561,13 @@ ODY_INLINE f32x16 f32x16_erfc(f32x16 x) {
 /* x Phi(x) = max(x, 0) - t Phi(-t), t = |x|: e^(-t^2/2) times a piecewise polynomial of degree 7. gelu(-inf) = -0. */
 ODY_INLINE f32x16 f32x16_gelu(f32x16 x) {
     f32x16 t = f32x16_magnitude(x, 14.5f);
-    f32x16 half = f32x16_mul(t, f32x16_splat(-0.5f));
+    f32x16 half = f32x16_mul(t, f32x16_splat(0.5f));
     f32x16 v = f32x16_mul(t, half), v_lo = f32x16_fms(t, half, v);
-    ody_exp_f32_parts p = f32x16_exp_parts_lo(v, v_lo);
+    ody_exp_f32_parts p = f32x16_exp_minus_lo(v, v_lo);
     ody_scale_f32 scale = f32x16_scale(p.e);
     ody_interval_f32 in = f32x16_octave(t, (float)(14.99 / 14.5));
     f32x16 h = f32x16_sub(t, f32x16_lookup8(ody_gelu_f32[0], in.i));
-    f32x16 c0 = f32x16_select(in.first, f32x16_neg(half), f32x16_lookup8(ody_gelu_f32[1], in.i));
+    f32x16 c0 = f32x16_select(in.first, half, f32x16_lookup8(ody_gelu_f32[1], in.i));
     f32x16 g = f32x16_piecewise(h, c0, in.i, ody_gelu_f32 + 2, 7);
     f32x16 y = f32x16_shift(f32x16_mul_sum(g, p.T, p.w), scale.e);
     return f32x16_fnma(y, scale.b, f32x16_positive(x));
@@ -553,9 +576,9 @@ ODY_INLINE f32x16 f32x16_gelu(f32x16 x) {
 /* d/dx x Phi(x) = Phi(x) + x phi(x): with e = e^(-x^2/2), e (M - t c) for x < 0 and one minus that for x > 0. */
 ODY_INLINE f32x16 f32x16_gelu_grad(f32x16 x) {
     f32x16 t = f32x16_min(f32x16_splat(14.5f), f32x16_abs(x));
-    f32x16 half = f32x16_mul(t, f32x16_splat(-0.5f));
+    f32x16 half = f32x16_mul(t, f32x16_splat(0.5f));
     f32x16 v = f32x16_mul(t, half), v_lo = f32x16_fms(t, half, v);
-    ody_exp_f32_parts p = f32x16_exp_parts_lo(v, v_lo);
+    ody_exp_f32_parts p = f32x16_exp_minus_lo(v, v_lo);
     ody_scale_f32 scale = f32x16_scale(p.e);
     f32x16 g = f32x16_fnma(t, f32x16_splat(0x1.988454p-2f), f32x16_mills(t, 1.0f)); /* 1 / sqrt(2 pi) */
     f32x16 y = f32x16_mul(f32x16_mul(g, f32x16_add(p.T, p.w)), scale.a);
@@ -586,7 +609,7 @@ ODY_INLINE f32x16 f32x16_gelu_tanh(f32x16 x) {
     const f32x16 one = f32x16_splat(1.0f);
     f32x16 t = f32x16_magnitude(x, 10.8f);
     f32x16 v_lo, v = f32x16_gelu_tanh_arg(t, &v_lo);
-    ody_exp_f32_parts z = f32x16_exp_parts_lo(f32x16_neg(v), f32x16_neg(v_lo));
+    ody_exp_f32_parts z = f32x16_exp_minus_lo(v, v_lo);
     ody_scale_f32 scale = f32x16_scale(z.e);
     f32x16 aT = f32x16_shift(z.T, scale.e), d_0 = f32x16_add(one, aT);
     f32x16 more = f32x16_fma(scale.a, z.w, f32x16_sub(aT, f32x16_sub(d_0, one))), d = f32x16_add(d_0, more);
@@ -612,14 +635,14 @@ ODY_INLINE f32x16 f32x16_gate_grad(f32x16 x, f32x16 tv, ody_exp_f32_parts p) {
 
 ODY_INLINE f32x16 f32x16_silu_grad(f32x16 x) {
     f32x16 t = f32x16_min(f32x16_splat(110.0f), f32x16_abs(x));
-    return f32x16_gate_grad(x, t, f32x16_exp_parts(f32x16_neg(t)));
+    return f32x16_gate_grad(x, t, f32x16_exp_minus(t));
 }
 
 ODY_INLINE f32x16 f32x16_gelu_tanh_grad(f32x16 x) {
     f32x16 t = f32x16_min(f32x16_splat(10.8f), f32x16_abs(x));
     f32x16 v_lo, v = f32x16_gelu_tanh_arg(t, &v_lo);
     f32x16 slope = f32x16_fma(f32x16_mul(t, t), f32x16_splat(0x1.b6676cp-3f), f32x16_splat(0x1.988454p+0f));
-    return f32x16_gate_grad(x, f32x16_mul(t, slope), f32x16_exp_parts_lo(f32x16_neg(v), f32x16_neg(v_lo)));
+    return f32x16_gate_grad(x, f32x16_mul(t, slope), f32x16_exp_minus_lo(v, v_lo));
 }
 
 ODY_INLINE f32x16 f32x16_softplus_grad(f32x16 x) { return f32x16_sigmoid(x); }
@@ -633,7 +656,7 @@ ODY_INLINE f32x16 f32x16_mish_grad(f32x16 x) {
     const f32x16 one = f32x16_splat(1.0f), two = f32x16_splat(2.0f);
     m32x16 negative = f32x16_sign(x);
     f32x16 t = f32x16_min(f32x16_splat(110.0f), f32x16_abs(x));
-    ody_exp_f32_parts p = f32x16_exp_parts(f32x16_neg(t));
+    ody_exp_f32_parts p = f32x16_exp_minus(t);
     ody_scale_f32 scale = f32x16_scale(p.e);
     f32x16 E = f32x16_add(p.T, p.w), z = f32x16_shift(E, scale.e), z2 = f32x16_add(z, z);
     f32x16 v = f32x16_select(negative, z, z2), v2 = f32x16_add(v, two);
