@@ -14,7 +14,7 @@ ODY_INLINE f32x16 exp_scaled_f32(f32x16 x) {
     x = f32x16_max(f32x16_splat(-104.0f), x);
     f32x16 t = f32x16_fma(x, f32x16_splat(0x1.715476p+0f), magic), n = f32x16_sub(t, magic);
     f32x16 r = f32x16_fnma(n, f32x16_splat(-0x1.05c610p-29f), f32x16_fnma(n, f32x16_splat(0x1.62e430p-1f), x));
-    f32x16 p = f32x16_horner(r, ody_expm1_f32, 5), s = f32x16_fma(f32x16_mul(r, r), p, r);
+    f32x16 p = f32x16_horner(r, ody_exp_f32, 5), s = f32x16_fma(f32x16_mul(r, r), p, r);
     f32x16 scale = f32x16_from_bits(i32x16_shl(f32x16_bits(t), 23));
     return f32x16_fma(s, scale, scale);
 }

@@ -37,8 +37,13 @@ static const float ody_exp2_eighths_f32[2][8] = {
 };
 
 /* largest relative error 2^-28.21 */
-static const float ody_expm1_f32[5] = {
+static const float ody_exp_f32[5] = {
     0x1.fffffcp-2f, 0x1.55548cp-3f, 0x1.555868p-5f, 0x1.123dcap-7f, 0x1.6ab3e8p-10f,
+};
+
+/* largest relative error 2^-32.9 */
+static const float ody_expm1_f32[6] = {
+    0x1.000000p-1f, 0x1.555554p-3f, 0x1.5554e8p-5f, 0x1.1113ccp-7f, 0x1.6d4e00p-10f, 0x1.9c3042p-13f,
 };
 
 /* largest relative error 2^-27.77 */
@@ -231,7 +236,8 @@ ODY_INLINE ody_exp_f32_parts f32x16_exp_parts_of(f32x16 x, f32x16 lo, int varian
     r = variant & ODY_EXP_LO ? f32x16_add(r, f32x16_fnma(n, ln2_lo, lo)) : f32x16_fnma(n, ln2_lo, r);
     f32x16 T = f32x16_lookup8(ody_exp2_eighths_f32[0], j), T_lo = f32x16_lookup8(ody_exp2_eighths_f32[1], j);
     f32x16 p = f32x16_splat(c[n_terms - 1]), Tr = f32x16_mul(T, r);
-    for (int i = n_terms - 2; i >= 0; i--) p = (negated ? f32x16_fnma : f32x16_fma)(p, r, f32x16_splat(c[i]));
+    for (int i = n_terms - 2; i >= 0; i--)
+        p = negated ? f32x16_fnma(p, r, f32x16_splat(c[i])) : f32x16_fma(p, r, f32x16_splat(c[i]));
     f32x16 w = negated ? f32x16_fnma(Tr, p, T_lo) : f32x16_fma(Tr, p, T_lo);
     return (ody_exp_f32_parts){T, w, i32x16_and(i32x16_shl(j, 20), i32x16_splat((int32_t)0xff800000))};
 }
@@ -289,7 +295,7 @@ ODY_INLINE f32x16 f32x16_expm1(f32x16 x) {
     f32x16 r_hi = f32x16_fnma(n, f32x16_splat(0x1.62e430p-1f), c); /* exact */
     f32x16 more = f32x16_mul(n, f32x16_splat(0x1.05c610p-29f));
     f32x16 r = f32x16_add(r_hi, more), r_lo = f32x16_sub(more, f32x16_sub(r, r_hi));
-    f32x16 tail = f32x16_fma(f32x16_mul(r, r), f32x16_horner2(r, ody_expm1_f32, 5), r_lo);
+    f32x16 tail = f32x16_fma(f32x16_mul(r, r), f32x16_horner2(r, ody_expm1_f32, 6), r_lo);
     f32x16 s = f32x16_add(r, tail), s_lo = f32x16_sub(tail, f32x16_sub(s, r));
 
     i32x16 k = i32x16_sub(f32x16_bits(t), f32x16_bits(magic)), k_a = i32x16_min(k, i32x16_splat(127));
