@@ -31,6 +31,7 @@ extern "C" {
 
 enum {
     ODY_STREAM = 1u, /* outputs exceed the caches: use non-temporal stores */
+    ODY_PARTS = 2u,  /* probes only: walk a few parts of the arrays side by side */
 };
 
 enum ody_activation {
@@ -94,7 +95,7 @@ typedef void (*ody_gemm_fn)(const ody_gemm *);
 typedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *);
 
 /* `rounds` passes over arrays of n elements, 64-byte aligned, n a multiple of 128; returns the work done, in floating-point
- * operations or bytes. ODY_STREAM as in ody_map. */
+ * operations or bytes. */
 typedef struct ody_probe {
     const void *in[2];
     void *out;

@@ -53,6 +53,7 @@ cdef extern from "odyssey/kernels.h" nogil:
 
     enum:
         ODY_STREAM
+        ODY_PARTS
 
     ctypedef struct ody_kernels:
         const char *name

@@ -7,7 +7,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport uintptr_t
 
 from odyssey._kernels.dispatch cimport K, parallel
-from odyssey._kernels.kernels cimport ODY_STREAM, ody_probe, ody_probe_fn
+from odyssey._kernels.kernels cimport ODY_PARTS, ODY_STREAM, ody_probe, ody_probe_fn
 
 cdef enum:
     MAX_TASKS = 256
@@ -61,7 +61,7 @@ def fma(str dtype, size_t rounds, size_t tasks=1):
 
 
 cdef double move(ody_probe_fn f, const float[::1] a, const float[::1] b, float[::1] out, size_t rounds, size_t tasks,
-                 bint stream) except? -1:
+                 bint stream, bint parts) except? -1:
     cdef Job job
     cdef size_t i, n = 0, share
     check_tasks(tasks)
@@ -78,7 +78,7 @@ cdef double move(ody_probe_fn f, const float[::1] a, const float[::1] b, float[:
     for i in range(tasks):
         job.piece[i].n = share
         job.piece[i].rounds = rounds
-        job.piece[i].flags = ODY_STREAM if stream else 0
+        job.piece[i].flags = (ODY_STREAM if stream else 0) | (ODY_PARTS if parts else 0)
         if a is not None:
             job.piece[i].in_[0] = &a[i * share]
         if b is not None:
@@ -89,21 +89,22 @@ cdef double move(ody_probe_fn f, const float[::1] a, const float[::1] b, float[:
     return run(&job, tasks)
 
 
-def read(const float[::1] x, size_t rounds=1, size_t tasks=1):
-    """Reads x `rounds` times. Returns the bytes read."""
-    return move(K.read_probe_f32, x, None, None, rounds, tasks, False)
+def read(const float[::1] x, size_t rounds=1, size_t tasks=1, bint parts=False):
+    """Reads x `rounds` times, with `parts` in a few places at once. Returns the bytes read."""
+    return move(K.read_probe_f32, x, None, None, rounds, tasks, False, parts)
 
 
-def write(float[::1] out, size_t rounds=1, size_t tasks=1, bint stream=False):
-    """Fills out `rounds` times, past the caches with `stream`. Returns the bytes written."""
-    return move(K.write_probe_f32, None, None, out, rounds, tasks, stream)
+def write(float[::1] out, size_t rounds=1, size_t tasks=1, bint stream=False, bint parts=False):
+    """Fills out `rounds` times, past the caches with `stream`, in a few places at once with `parts`. Returns the bytes written."""
+    return move(K.write_probe_f32, None, None, out, rounds, tasks, stream, parts)
 
 
-def copy(const float[::1] x, float[::1] out, size_t rounds=1, size_t tasks=1, bint stream=False):
+def copy(const float[::1] x, float[::1] out, size_t rounds=1, size_t tasks=1, bint stream=False, bint parts=False):
     """Copies x to out `rounds` times. Returns the bytes read and written."""
-    return move(K.copy_probe_f32, x, None, out, rounds, tasks, stream)
+    return move(K.copy_probe_f32, x, None, out, rounds, tasks, stream, parts)
 
 
-def add(const float[::1] a, const float[::1] b, float[::1] out, size_t rounds=1, size_t tasks=1, bint stream=False):
+def add(const float[::1] a, const float[::1] b, float[::1] out, size_t rounds=1, size_t tasks=1, bint stream=False,
+        bint parts=False):
     """Writes a + b to out `rounds` times. Returns the bytes read and written."""
-    return move(K.add_probe_f32, a, b, out, rounds, tasks, stream)
+    return move(K.add_probe_f32, a, b, out, rounds, tasks, stream, parts)

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from odyssey.testing.call import Call
+from odyssey.testing.placement import place
 
 __all__ = ["Peer", "numpy_call", "numpy_out", "torch_call", "torch_out"]
 
@@ -26,7 +27,7 @@ def numpy_out(function: Callable[..., Any]) -> Peer:
     """A NumPy function that takes `out`."""
 
     def prepare(call: Call) -> Callable[[], object]:
-        out = np.array(function(*call.args, **call.kwargs))
+        out = place(np.asarray(function(*call.args, **call.kwargs)))
         return partial(function, *call.args, **call.kwargs, out=out)
 
     return prepare
@@ -46,7 +47,7 @@ def torch_out(name: str) -> Peer:
             return None
         function = getattr(torch, name)
         args = _tensors(torch, call)
-        out = torch.empty_like(function(*args, **call.kwargs))
+        out = torch.from_numpy(place(function(*args, **call.kwargs).numpy()))
         return partial(function, *args, **call.kwargs, out=out)
 
     return prepare

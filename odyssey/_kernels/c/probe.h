@@ -23,7 +23,7 @@ enum { PROBE_CHAINS = 1 };
 
 enum {
     PROBE_STEPS = 16, /* links of each chain between two looks at the counter */
-    PROBE_PAIR = 2,   /* vectors taken from one place before the next place's turn */
+    PROBE_LANES = 8,  /* vectors moved between two looks at the counter, from one place or from several */
 };
 
 /* Memory must be touched again in every pass. */
@@ -48,33 +48,37 @@ static double K(fma_probe)(const ody_probe *p) {
     return (double)p->rounds * PROBE_STEPS * PROBE_CHAINS * LANES * 2;
 }
 
-/* Memory is read fastest in a few places at once, since each has a prefetcher of its own: PARTS equal parts of the array
- * side by side. BODY deals with the vector of elements from `i` on; `lane` tells PARTS * PROBE_PAIR vectors apart. */
-#define PROBE_PASSES(PARTS, BODY)                                                                                      \
+/* Arrays beyond the caches move fastest in a few places at once, since each has a prefetcher of its own: `parts` equal
+ * parts side by side. BODY deals with the vector of elements from `i` on, the `lane`-th of those at hand. */
+#define PROBE_PASSES(parts, BODY)                                                                                      \
     for (size_t round = 0; round < p->rounds; round++) {                                                               \
-        const size_t part = p->n / (PARTS);                                                                            \
-        for (size_t start = 0; start < part; start += PROBE_PAIR * LANES)                                              \
-            PROBE_UNROLL for (size_t lane = 0; lane < (PARTS)*PROBE_PAIR; lane++) {                                    \
-                const size_t i = start + lane / PROBE_PAIR * part + lane % PROBE_PAIR * LANES;                         \
+        const size_t part = p->n / (parts), each = PROBE_LANES / (parts);                                              \
+        for (size_t start = 0; start < part; start += each * LANES)                                                    \
+            PROBE_UNROLL for (size_t lane = 0; lane < PROBE_LANES; lane++) {                                           \
+                const size_t i = start + lane / each * part + lane % each * LANES;                                     \
                 BODY;                                                                                                  \
             }                                                                                                          \
         PROBE_BARRIER();                                                                                               \
     }
 
-#define PROBE_MOVE(PARTS, VALUE)                                                                                       \
+#define PROBE_MOVE(parts, VALUE)                                                                                       \
     if (p->flags & ODY_STREAM) {                                                                                       \
-        PROBE_PASSES(PARTS, v_stream(out + i, VALUE));                                                                 \
+        PROBE_PASSES(parts, v_stream(out + i, VALUE));                                                                 \
         ody_fence();                                                                                                   \
     } else {                                                                                                           \
-        PROBE_PASSES(PARTS, v_store(out + i, VALUE));                                                                  \
+        PROBE_PASSES(parts, v_store(out + i, VALUE));                                                                  \
     }
 
 static double K(read_probe)(const ody_probe *p) {
     const real *in = p->in[0];
-    vec sum[4 * PROBE_PAIR];
-    PROBE_UNROLL for (int i = 0; i < 4 * PROBE_PAIR; i++) sum[i] = v_zero();
-    PROBE_PASSES(4, sum[lane] = v_add(sum[lane], v_load(in + i)));
-    PROBE_UNROLL for (int i = 1; i < 4 * PROBE_PAIR; i++) sum[0] = v_add(sum[0], sum[i]);
+    vec sum[PROBE_LANES];
+    PROBE_UNROLL for (int i = 0; i < PROBE_LANES; i++) sum[i] = v_zero();
+    if (p->flags & ODY_PARTS) {
+        PROBE_PASSES(4, sum[lane] = v_add(sum[lane], v_load(in + i)));
+    } else {
+        PROBE_PASSES(1, sum[lane] = v_add(sum[lane], v_load(in + i)));
+    }
+    PROBE_UNROLL for (int i = 1; i < PROBE_LANES; i++) sum[0] = v_add(sum[0], sum[i]);
     v_store(p->out, sum[0]);
     return (double)p->rounds * (double)(p->n * sizeof(real));
 }
@@ -82,20 +86,32 @@ static double K(read_probe)(const ody_probe *p) {
 static double K(write_probe)(const ody_probe *p) {
     real *out = p->out;
     const vec x = v_splat(R(1.0));
-    PROBE_MOVE(1, x);
+    if (p->flags & ODY_PARTS) {
+        PROBE_MOVE(2, x);
+    } else {
+        PROBE_MOVE(1, x);
+    }
     return (double)p->rounds * (double)(p->n * sizeof(real));
 }
 
 static double K(copy_probe)(const ody_probe *p) {
     const real *a = p->in[0];
     real *out = p->out;
-    PROBE_MOVE(4, v_load(a + i));
+    if (p->flags & ODY_PARTS) {
+        PROBE_MOVE(4, v_load(a + i));
+    } else {
+        PROBE_MOVE(1, v_load(a + i));
+    }
     return (double)p->rounds * (double)(2 * p->n * sizeof(real));
 }
 
 static double K(add_probe)(const ody_probe *p) {
     const real *a = p->in[0], *b = p->in[1];
     real *out = p->out;
-    PROBE_MOVE(2, v_add(v_load(a + i), v_load(b + i)));
+    if (p->flags & ODY_PARTS) {
+        PROBE_MOVE(2, v_add(v_load(a + i), v_load(b + i)));
+    } else {
+        PROBE_MOVE(1, v_add(v_load(a + i), v_load(b + i)));
+    }
     return (double)p->rounds * (double)(3 * p->n * sizeof(real));
 }
