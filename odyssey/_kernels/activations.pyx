@@ -120,7 +120,7 @@ def prelu_backward(grad: ArrayLike, x: ArrayLike, weight: ArrayLike) -> tuple[Ar
     dx = map3("prelu_backward", ("grad", "x", "weight"), K.prelu_backward_f32, K.prelu_backward_f64, grad, array, slope,
               None, 1, 0, 0, True)
     shared = None if PyArray_NDIM(slope) == 0 else tuple([axis for axis in range(PyArray_NDIM(array)) if axis != 1])
-    dweight = np.reshape(sum(terms, axis=shared), as_array(weight, "prelu_backward").shape)
+    dweight = np.reshape(sum(terms, axis=shared), (<object> as_array(weight, "prelu_backward")).shape)
     return dx, dweight if dweight.ndim else dweight[()]
 
 
