@@ -581,12 +581,12 @@ ODY_INLINE f32x16 f32x16_gelu(f32x16 x) {
 
 /* d/dx x Phi(x) = Phi(x) + x phi(x): with e = e^(-x^2/2), e (M - t c) for x < 0 and one minus that for x > 0. */
 ODY_INLINE f32x16 f32x16_gelu_grad(f32x16 x) {
-    f32x16 t = f32x16_min(f32x16_splat(14.5f), f32x16_abs(x));
+    f32x16 t = f32x16_min(f32x16_splat(14.6f), f32x16_abs(x)); /* where e is 0; the table ends at 14.5 */
     f32x16 half = f32x16_mul(t, f32x16_splat(0.5f));
     f32x16 v = f32x16_mul(t, half), v_lo = f32x16_fms(t, half, v);
     ody_exp_f32_parts p = f32x16_exp_minus_lo(v, v_lo);
     ody_scale_f32 scale = f32x16_scale(p.e);
-    f32x16 g = f32x16_fnma(t, f32x16_splat(0x1.988454p-2f), f32x16_mills(t, 1.0f)); /* 1 / sqrt(2 pi) */
+    f32x16 g = f32x16_fnma(t, f32x16_splat(0x1.988454p-2f), f32x16_mills(f32x16_min(f32x16_splat(14.5f), t), 1.0f)); /* 1 / sqrt(2 pi) */
     f32x16 y = f32x16_mul(f32x16_mul(g, f32x16_add(p.T, p.w)), scale.a);
     m32x16 negative = f32x16_sign(x);
     y = f32x16_select(negative, y, f32x16_neg(y));
@@ -595,7 +595,7 @@ ODY_INLINE f32x16 f32x16_gelu_grad(f32x16 x) {
 
 /*
  * The tanh form of gelu is x sigmoid(v), v = 2 sqrt(2/pi) (x + 0.044715 x^3). For |v| up to 107 v needs 32 bits or so:
- * it comes as hi + lo, for t = |x| <= 10.8.
+ * it comes as hi + lo, for t = |x| <= 10.9.
  */
 ODY_INLINE f32x16 f32x16_gelu_tanh_arg(f32x16 t, f32x16 *v_lo) {
     const f32x16 c1 = f32x16_splat(0x1.988454p+0f), c1_lo = f32x16_splat(-0x1.857936p-25f);
@@ -645,7 +645,7 @@ ODY_INLINE f32x16 f32x16_silu_grad(f32x16 x) {
 }
 
 ODY_INLINE f32x16 f32x16_gelu_tanh_grad(f32x16 x) {
-    f32x16 t = f32x16_min(f32x16_splat(10.8f), f32x16_abs(x));
+    f32x16 t = f32x16_min(f32x16_splat(10.9f), f32x16_abs(x));
     f32x16 v_lo, v = f32x16_gelu_tanh_arg(t, &v_lo);
     f32x16 slope = f32x16_fma(f32x16_mul(t, t), f32x16_splat(0x1.b6676cp-3f), f32x16_splat(0x1.988454p+0f));
     return f32x16_gate_grad(x, f32x16_mul(t, slope), f32x16_exp_minus_lo(v, v_lo));
