@@ -21,7 +21,18 @@ from statistics import quantiles
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["QUICK", "Check", "Contender", "Outcome", "PythonCall", "Rules", "Spread", "preemptions", "race", "undisturbed"]
+__all__ = [
+    "QUICK",
+    "Check",
+    "Contender",
+    "Outcome",
+    "PythonCall",
+    "Rules",
+    "Spread",
+    "preemptions",
+    "race",
+    "undisturbed",
+]
 
 Clock: TypeAlias = Callable[[], float]
 Check: TypeAlias = Callable[[str, Any], "str | None"]
@@ -127,7 +138,7 @@ class Rules:
         min_rounds: At least so many rounds, however slow the contenders are.
         max_rounds: At most so many, however fast.
         seconds: No new round begins once the samples add up to this.
-        steady: Nor once the quartiles of all ratios lie within this part of their medians.
+        steady: Nor once the quartiles of all ratios (of the times, for one alone) lie within this part of their medians.
     """
 
     sample_seconds: float = 2e-3
@@ -201,7 +212,7 @@ class Outcome:
 def race(
     contenders: Sequence[Contender],
     check: Check | None = None,
-    rules: Rules = Rules(),  # noqa: B008
+    rules: Rules = Rules(),
     *,
     preempted: Callable[[], int] = preemptions,
 ) -> Outcome:
@@ -274,4 +285,5 @@ def _done(rounds: Sequence[Mapping[str, float]], spent: float, rules: Rules) -> 
         return True
     first, *others = rounds[0]
     spreads = [Spread.of([times[name] / times[first] for times in rounds]) for name in others]
+    spreads = spreads or [Spread.of([times[first] for times in rounds])]
     return all(spread.relative <= rules.steady for spread in spreads)
