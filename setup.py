@@ -22,6 +22,7 @@ KERNELS = "odyssey/_kernels"
 TEXTS = sorted(str(path) for path in Path(KERNELS, "c").glob("*.h")) + sorted(
     str(path) for path in Path("include/odyssey").glob("*.h")
 )
+SOURCES = sorted(str(path) for path in Path(KERNELS, "c").glob("*.c"))
 
 # No flag here, and none that it implies, may let the compiler change a floating-point result.
 COMMON = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-fPIC", "-Wall", "-Wextra"]
@@ -52,7 +53,9 @@ def library(name: str, sources: list[str], flags: list[str]) -> tuple[str, dict]
 
 
 LIBRARIES = [library(f"ody_{isa}", [f"isa_{isa}.c"], flags) for isa, flags in SETS.items()]
-LIBRARIES.append(library("ody_runtime", ["dispatch.c", "drivers.c", "gemm_driver.c", "pool.c", "memory.c"], ["-fno-lto"]))
+# Everything beside the isa_*.c is the runtime: compiled once, with baseline flags.
+RUNTIME = sorted(path.name for path in Path(KERNELS, "c").glob("*.c") if not path.name.startswith("isa_"))
+LIBRARIES.append(library("ody_runtime", RUNTIME, ["-fno-lto"]))
 
 # Per entry module: what it links beside libc.
 MODULES = {
@@ -63,6 +66,8 @@ MODULES = {
     "probe": [],
     "activations": [],
     "optim": [],
+    "reductions": [],
+    "softmax": [],
 }
 
 GENERATED = Path("build/generated")
@@ -102,7 +107,7 @@ EXTENSIONS = [
         + os.environ.get("ODYSSEY_CFLAGS", "").split(),
         extra_link_args=["-lpthread", *os.environ.get("ODYSSEY_LDFLAGS", "").split()],
         libraries=(libraries + ["m"]) if libraries else [],
-        depends=TEXTS + ([str(GENERATED / "ody_build.h")] if module == "dispatch" else []),
+        depends=TEXTS + (SOURCES + [str(GENERATED / "ody_build.h")] if libraries else []),
     )
     for module, libraries in MODULES.items()
 ]

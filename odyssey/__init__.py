@@ -64,6 +64,8 @@ from odyssey._kernels.elementwise import (
 )
 from odyssey._kernels.linear import linear, matmul
 from odyssey._kernels.optim import adam_step, adamw_step, sgd_step
+from odyssey._kernels.reductions import argmax, logsumexp, max, mean, min, norm, sum, var
+from odyssey._kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from odyssey.config import get_include, show_config
 
 if TYPE_CHECKING:
@@ -144,6 +146,20 @@ __all__ = [  # noqa: RUF022 - the operations by family, then what stands around 
     "adam_step",
     "adamw_step",
     "sgd_step",
+    # reductions
+    "argmax",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "sum",
+    "var",
+    # softmax
+    "log_softmax",
+    "log_softmax_backward",
+    "softmax",
+    "softmax_backward",
     # around them
     "get_include",
     "isa",

@@ -31,7 +31,18 @@ extern "C" {
 
 enum {
     ODY_STREAM = 1u, /* outputs exceed the caches: use non-temporal stores */
-    ODY_PARTS = 2u,  /* probes only: walk a few parts of the arrays side by side */
+    ODY_PARTS = 16u, /* probes only: walk a few parts of the arrays side by side */
+    /* Reductions of long sequences, chunk by chunk: ODY_CHUNK_BYTES of elements in each but the last. */
+    ODY_PARTIAL = 2u, /* stop before the lanes are folded: a result is one vector (ODY_VECTOR_BYTES) of partials */
+    ODY_CONTINUE = 8u, /* with ODY_PARTIAL, rows: go on from the lanes found there; what came before was whole blocks */
+    ODY_FOLD = 4u,    /* the input is such partials, one vector a chunk and n of them, in the order of the chunks */
+};
+
+enum {
+    ODY_VECTOR_BYTES = 64,
+    ODY_CHUNK_BYTES = 65536,
+    ODY_BLOCK_BYTES = 512,
+    ODY_COLUMN_SCRATCH = 2048,
 };
 
 enum ody_activation {
@@ -68,13 +79,16 @@ typedef struct ody_rows {
 } ody_rows;
 typedef void (*ody_rows_fn)(const ody_rows *);
 
-/* in is (m, n), rows in_step bytes apart, a row contiguous; out is (n): a reduction over m for each column. */
+/* in[0] is (m, n), rows in_step bytes apart, a row contiguous; in[1] and out are (n): a reduction over m for each column.
+ * With ODY_PARTIAL out is the lanes, (lanes, n) with rows out_step bytes apart; with ODY_FOLD in[0] is a stack of such. */
 typedef struct ody_columns {
     const void *in[2];
     void *out;
-    ptrdiff_t in_step;
+    ptrdiff_t in_step, out_step;
     size_t m, n;
-    double param[2];
+    double param[4];
+    unsigned flags;
+    void *scratch; /* ODY_COLUMN_SCRATCH bytes for each vector of columns begun, 64-byte aligned */
 } ody_columns;
 typedef void (*ody_columns_fn)(const ody_columns *);
 
@@ -245,6 +259,51 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_probe_fn, write_probe);
     ODY_PAIR(ody_probe_fn, copy_probe);
     ODY_PAIR(ody_probe_fn, add_probe);
+    /* ---- reductions: reductions.h. n >= 1 (m >= 1). A result has the same bits from rows and from columns, and whether
+     * its sequence was reduced at once or in chunks. u is the type's unit roundoff, 2^-24 or 2^-53; errors are relative
+     * to the result of the terms' magnitudes and hold for sequences of at most a chunk. A NaN result is the positive
+     * quiet NaN. Outputs overlap nothing. -------------------------------------------------------------------------- */
+
+    /* out0 = sum(in0) / param0: 140 u. A sum of nothing but -0 is -0. */
+    ODY_PAIR(ody_rows_fn, sum_rows);
+    ODY_PAIR(ody_columns_fn, sum_columns);
+    /* out0 = sqrt(sum(in0^2)): 71 u. No scaling: squares overflow to inf and underflow to 0. */
+    ODY_PAIR(ody_rows_fn, norm_rows);
+    ODY_PAIR(ody_columns_fn, norm_columns);
+    /* out0 = sum((in0 - in1)^2) / param0, in1 one value a row (a column): 143 u for exact in1. */
+    ODY_PAIR(ody_rows_fn, deviations_rows);
+    ODY_PAIR(ody_columns_fn, deviations_columns);
+    /* out0 = log(sum(e^in0)), in1 the maximum of in0, one value a row (a column). -inf for nothing but -inf, inf where
+     * there is inf and no NaN. */
+    ODY_PAIR(ody_rows_fn, logsumexp_rows);
+    ODY_PAIR(ody_columns_fn, logsumexp_columns);
+    /* out0 = the largest, the smallest element of in0: exact; NaN if there is one. */
+    ODY_PAIR(ody_rows_fn, max_rows);
+    ODY_PAIR(ody_columns_fn, max_columns);
+    ODY_PAIR(ody_rows_fn, min_rows);
+    ODY_PAIR(ody_columns_fn, min_columns);
+    /* out0, int64: where the first largest, first smallest element of in0 stands; the first NaN if there is one. Rows:
+     * out1, unless NULL, is that element. Columns: m < 2^31. Neither ODY_PARTIAL nor ODY_FOLD. */
+    ODY_PAIR(ody_rows_fn, argmax_rows);
+    ODY_PAIR(ody_columns_fn, argmax_columns);
+    ODY_PAIR(ody_rows_fn, argmin_rows);
+    ODY_PAIR(ody_columns_fn, argmin_columns);
+    /* out0 = sum(in0 * in1), both n elements a row, one fma a term: 140 u. */
+    ODY_PAIR(ody_rows_fn, dot);
+    /* out0[row][j] = in0[j][row]: in_step[0] is from one j to the next, out_step[0] from one row to the next. */
+    ODY_PAIR(ody_rows_fn, transpose);
+
+    /* ---- softmax: softmax.h. Results are rows of n; in place allowed on every input. n = 0 writes nothing. A NaN or +inf
+     * in a row of in0 makes the row NaN, and so does a row of nothing but -inf. ----------------------------------- */
+
+    /* out0 = exp(in0 - max) / sum(exp(in0 - max)), by the sum's reciprocal. Where in0 - max is exact: 4 ulp. */
+    ODY_PAIR(ody_rows_fn, softmax);
+    /* out0 = in0 - max - log(sum(exp(in0 - max))). */
+    ODY_PAIR(ody_rows_fn, log_softmax);
+    /* out0 = in1 (in0 - sum(in0 in1)): in0 the incoming gradient, in1 softmax's result. */
+    ODY_PAIR(ody_rows_fn, softmax_backward);
+    /* out0 = in0 - exp(in1) sum(in0): in0 the incoming gradient, in1 log_softmax's result. */
+    ODY_PAIR(ody_rows_fn, log_softmax_backward);
 } ody_kernels;
 
 #ifdef __cplusplus

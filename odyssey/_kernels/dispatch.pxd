@@ -4,7 +4,7 @@ from libc.stddef cimport size_t
 
 from odyssey._kernels.kernels cimport (ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn, ody_rows,
                                        ody_rows_fn)
-from odyssey._kernels.runtime cimport ody_elementwise, ody_gemm_stack, ody_task_fn
+from odyssey._kernels.runtime cimport ody_elementwise, ody_gemm_stack, ody_lines, ody_reduction, ody_task_fn
 
 # The active table. Switching it (odyssey.isa.use) is a single pointer store; a call reads it once.
 cdef const ody_kernels *K
@@ -18,3 +18,5 @@ cdef int run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int
 cdef int run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) noexcept nogil
 cdef int run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
                   const ody_gemm_stack *stack) noexcept nogil
+cdef int run_reduction(const char *op, const ody_reduction *r) noexcept nogil
+cdef int run_lines(const char *op, ody_rows_fn f, const ody_lines *l) noexcept nogil

@@ -39,6 +39,12 @@ cdef int run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) no
 cdef int run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
                   const ody_gemm_stack *stack) noexcept nogil:
     return runtime.ody_run_gemm(op, f, workspace, stack)
+cdef int run_reduction(const char *op, const ody_reduction *r) noexcept nogil:
+    return runtime.ody_run_reduction(op, r)
+
+
+cdef int run_lines(const char *op, ody_rows_fn f, const ody_lines *l) noexcept nogil:
+    return runtime.ody_run_lines(op, f, l)
 
 
 def tables():

@@ -54,6 +54,17 @@ cdef extern from "odyssey/kernels.h" nogil:
     enum:
         ODY_STREAM
         ODY_PARTS
+    ctypedef struct ody_columns:
+        const void *in_ "in"[2]
+        void *out
+        ptrdiff_t in_step
+        ptrdiff_t out_step
+        size_t m
+        size_t n
+        double param[4]
+        unsigned flags
+        void *scratch
+    ctypedef void (*ody_columns_fn)(const ody_columns *) noexcept nogil
 
     ctypedef struct ody_kernels:
         const char *name
@@ -127,3 +138,27 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_probe_fn write_probe_f32, write_probe_f64
         ody_probe_fn copy_probe_f32, copy_probe_f64
         ody_probe_fn add_probe_f32, add_probe_f64
+        # reductions
+        ody_rows_fn sum_rows_f32, sum_rows_f64
+        ody_columns_fn sum_columns_f32, sum_columns_f64
+        ody_rows_fn norm_rows_f32, norm_rows_f64
+        ody_columns_fn norm_columns_f32, norm_columns_f64
+        ody_rows_fn deviations_rows_f32, deviations_rows_f64
+        ody_columns_fn deviations_columns_f32, deviations_columns_f64
+        ody_rows_fn logsumexp_rows_f32, logsumexp_rows_f64
+        ody_columns_fn logsumexp_columns_f32, logsumexp_columns_f64
+        ody_rows_fn max_rows_f32, max_rows_f64
+        ody_columns_fn max_columns_f32, max_columns_f64
+        ody_rows_fn min_rows_f32, min_rows_f64
+        ody_columns_fn min_columns_f32, min_columns_f64
+        ody_rows_fn argmax_rows_f32, argmax_rows_f64
+        ody_columns_fn argmax_columns_f32, argmax_columns_f64
+        ody_rows_fn argmin_rows_f32, argmin_rows_f64
+        ody_columns_fn argmin_columns_f32, argmin_columns_f64
+        ody_rows_fn dot_f32, dot_f64
+        ody_rows_fn transpose_f32, transpose_f64
+        # softmax
+        ody_rows_fn softmax_f32, softmax_f64
+        ody_rows_fn log_softmax_f32, log_softmax_f64
+        ody_rows_fn softmax_backward_f32, softmax_backward_f64
+        ody_rows_fn log_softmax_backward_f32, log_softmax_backward_f64

@@ -1,8 +1,8 @@
 # include/odyssey/runtime.h, for dispatch.pyx alone: every other module goes through dispatch.pxd.
 from libc.stddef cimport ptrdiff_t, size_t
 
-from odyssey._kernels.kernels cimport (ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn,
-                                       ody_rows, ody_rows_fn)
+from odyssey._kernels.kernels cimport (ody_columns_fn, ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels,
+                                       ody_map, ody_map_fn, ody_rows, ody_rows_fn)
 
 
 cdef extern from "odyssey/runtime.h" nogil:
@@ -50,3 +50,38 @@ cdef extern from "odyssey/runtime.h" nogil:
         ptrdiff_t c[64]
     int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
                      const ody_gemm_stack *stack) noexcept
+
+    ctypedef struct ody_pass:
+        ody_rows_fn rows
+        ody_columns_fn columns
+        double param
+        int cost
+    ctypedef struct ody_reduction:
+        int kept, reduced
+        size_t kept_shape[64]
+        size_t shape[64]
+        ptrdiff_t kept_stride[64]
+        ptrdiff_t stride[64]
+        ptrdiff_t out_stride[64]
+        const char *in_ "in"
+        char *out
+        size_t itemsize, out_itemsize
+        int passes, places
+        ody_pass pass_ "pass"[2]
+        ody_rows_fn transpose
+    int ody_run_reduction(const char *op, const ody_reduction *r) noexcept
+
+    ctypedef struct ody_line_operand:
+        char *data
+        int wide
+        ptrdiff_t stride
+        ptrdiff_t kept[64]
+    ctypedef struct ody_lines:
+        int kept, inputs, outputs
+        size_t shape[64]
+        size_t n, itemsize
+        ody_line_operand operand[7]
+        double param[4]
+        int cost
+        ody_rows_fn transpose
+    int ody_run_lines(const char *op, ody_rows_fn f, const ody_lines *l) noexcept

@@ -9,7 +9,6 @@
 #include "staging.h"
 
 #include <string.h>
-#include <unistd.h>
 
 enum {
     MAX_OPERANDS = 7,
@@ -21,21 +20,6 @@ enum {
     SHARED = 4 * GRAIN, /* from here on work is shared; below, waking a thread takes longer than it saves */
     LINE = 64,          /* elements: whole cache lines of either type */
 };
-
-/* Beyond this many bytes moved, results would only push useful data out of the last-level cache. */
-static size_t stream_threshold(void) {
-    static size_t cached;
-    size_t bytes = __atomic_load_n(&cached, __ATOMIC_RELAXED);
-    if (bytes == 0) {
-        long l3 = -1;
-#ifdef _SC_LEVEL3_CACHE_SIZE
-        l3 = sysconf(_SC_LEVEL3_CACHE_SIZE);
-#endif
-        bytes = l3 > 0 ? (size_t)l3 : (size_t)32 << 20;
-        __atomic_store_n(&cached, bytes, __ATOMIC_RELAXED);
-    }
-    return bytes;
-}
 
 /* ---- map: contiguous operands ------------------------------------------------------------------------------------ */
 

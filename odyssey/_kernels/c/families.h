@@ -6,3 +6,5 @@
 #include "epilogue.h"
 #include "gemm.h"
 #include "probe.h"
+#include "reductions.h"
+#include "softmax.h"

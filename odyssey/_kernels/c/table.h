@@ -33,4 +33,10 @@ const ody_kernels ODY_TABLE = {
     ROW(gemm), ROW(gemm_workspace),
     /* probes */
     ROW(fma_probe), ROW(read_probe), ROW(write_probe), ROW(copy_probe), ROW(add_probe),
+    /* reductions */
+    ROW(sum_rows), ROW(sum_columns), ROW(norm_rows), ROW(norm_columns), ROW(deviations_rows), ROW(deviations_columns),
+    ROW(logsumexp_rows), ROW(logsumexp_columns), ROW(max_rows), ROW(max_columns), ROW(min_rows), ROW(min_columns),
+    ROW(argmax_rows), ROW(argmax_columns), ROW(argmin_rows), ROW(argmin_columns), ROW(dot), ROW(transpose),
+    /* softmax */
+    ROW(softmax), ROW(log_softmax), ROW(softmax_backward), ROW(log_softmax_backward),
 };
