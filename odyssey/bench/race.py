@@ -86,6 +86,11 @@ class PythonCall:
         self._clock = clock
         self._loop = _loop(len(args), tuple(kwargs))
 
+    @property
+    def function(self) -> Callable[[], Any]:
+        """The call, for those who bring a clock of their own."""
+        return partial(self._function, *self._args, **self._kwargs)
+
     def result(self) -> Any:
         """What the call returns."""
         with self._around():
@@ -138,7 +143,7 @@ class Rules:
         min_rounds: At least so many rounds, however slow the contenders are.
         max_rounds: At most so many, however fast.
         seconds: No new round begins once the samples add up to this.
-        steady: Nor once the quartiles of all ratios (of the times, for one alone) lie within this part of their medians.
+        steady: Nor once the quartiles of all ratios, or of the times of one alone, lie within this part of the median.
     """
 
     sample_seconds: float = 2e-3

@@ -38,7 +38,7 @@ class Plan:
     threads: Sequence[int] = (1,)
     dtype: str = "float32"
     rules: Rules = field(default_factory=Rules)
-    largest: int | None = None  # bytes of a call's arguments; larger sizes are left out
+    largest: int | None = None  # elements of an array; larger ones are left out where a size is a plain shape
 
     def settings(self) -> Iterator[tuple[str, int]]:
         """Instruction set and thread count, one pair after the other."""
@@ -118,7 +118,7 @@ def sizes_of(case: Case, plan: Plan) -> list[Any]:
     """The sizes a case is raced at."""
     if plan.largest is None:
         return list(case.bench)
-    return [size for size in case.bench if _nbytes(case.bench_call(size, plan.dtype)) <= plan.largest]
+    return [size for size in case.bench if type(size) not in (int, tuple) or np.prod(size) <= plan.largest]
 
 
 def race_case(case: Case, size: Any, plan: Plan) -> Iterator[Row]:
@@ -234,7 +234,3 @@ def _shapes(case: Case, call: Call) -> str:
 
 def _count(n: int) -> str:
     return f"{n >> 20}M" if n and n % (1 << 20) == 0 else str(n)
-
-
-def _nbytes(call: Call) -> int:
-    return sum(value.nbytes for value in call.args if isinstance(value, np.ndarray))

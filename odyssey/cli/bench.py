@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 AGAINST = "numpy,torch"
-QUICK_BYTES = 64 << 20
+QUICK_LARGEST = 4 << 20  # elements
 
 
 @click.command()
@@ -33,7 +33,7 @@ QUICK_BYTES = 64 << 20
     "--threads", "counts", default="1", show_default=True, metavar="COUNTS", help="Numbers of threads, e.g. 1,2."
 )
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
-@click.option("--quick", is_flag=True, help="Fewer rounds, no arrays beyond 64 MiB: a first look.")
+@click.option("--quick", is_flag=True, help="Fewer rounds, no arrays beyond 4M elements: a first look.")
 @click.option("--wheel", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The wheel to weigh.")
 @click.option("--json", "as_json", metavar="FILE", help="Write everything, every sample too, as JSON.")
 @click.option("--markdown", "as_markdown", metavar="FILE", help="Write the tables as Markdown.")
@@ -118,7 +118,7 @@ def _plan(against: str, isas: str | None, counts: str, dtype: str, quick: bool, 
         threads=_numbers(counts),
         dtype=dtype,
         rules=rules,
-        largest=QUICK_BYTES if quick else None,
+        largest=QUICK_LARGEST if quick else None,
     )
 
 

@@ -31,7 +31,7 @@ __all__ = ["foundation"]
 SQUARES = {64: 0.70, 256: 0.90, 512: 0.90, 1024: 0.90, 2048: 0.90}
 SKINNY = (1, 8)
 ZEN5 = ("AuthenticAMD", 26)
-MEBIBYTE = 1 << 20
+QUICK_LARGEST = 4 << 20  # elements
 
 
 def foundation(request: Request) -> Iterator[Section]:
@@ -195,7 +195,7 @@ def _elementwise(request: Request) -> Section:
         against=tuple(PEERS),
         isas=(isa.active(),),
         rules=request.rules,
-        largest=64 * MEBIBYTE if request.quick else None,
+        largest=QUICK_LARGEST if request.quick else None,
     )
     rows = [row for case in cases for row in _race(case, sizes_of(case, plan), plan, request)]
     lines = []
