@@ -18,7 +18,7 @@ import numpy as np
 from odyssey import isa, threads
 from odyssey._kernels import probe
 from odyssey.bench.machine import cache_bytes
-from odyssey.bench.race import Clock
+from odyssey.bench.race import Clock, undisturbed
 from odyssey.bench.work import Work
 from odyssey.testing.placement import place
 
@@ -68,7 +68,7 @@ class Limit:
         self._around = around
         self._clock = clock
         self._rounds = 1
-        while self._time()[0] < PROBE_SECONDS and self._rounds < 1 << 24:
+        while self._rounds < 1 << 24 and undisturbed(lambda: self._time()[0])[0] < PROBE_SECONDS:
             self._rounds *= 2
 
     def result(self) -> None:

@@ -247,7 +247,7 @@ def race(
     gc.collect()
     gc.disable()
     try:
-        calls = {runner.name: _calls(runner, rules) for runner in runners}
+        calls = {runner.name: _calls(runner, rules, preempted) for runner in runners}
         rounds: list[dict[str, float]] = []
         disturbed = dict.fromkeys(calls, 0)
         spent = 0.0
@@ -269,12 +269,11 @@ def race(
     return Outcome(samples, calls, refused, disturbed)
 
 
-def _calls(runner: Contender, rules: Rules) -> int:
+def _calls(runner: Contender, rules: Rules, preempted: Callable[[], int]) -> int:
     """How many calls make a sample long enough; finding it warms the contender up."""
     calls = 1
-    runner.sample(1)
     while calls < TOO_MANY_CALLS:
-        seconds = runner.sample(calls)
+        seconds, _ = undisturbed(partial(runner.sample, calls), preempted)
         if seconds >= rules.sample_seconds:
             break
         # A tenth more than it seems to take; at most tenfold, since a short sample says little.
