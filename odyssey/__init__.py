@@ -39,6 +39,7 @@ from odyssey._kernels.activations import (
     tanh,
     tanh_backward,
 )
+from odyssey._kernels.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
 from odyssey._kernels.elementwise import (
     add,
     axpy,
@@ -64,6 +65,14 @@ from odyssey._kernels.elementwise import (
 )
 from odyssey._kernels.linear import linear, matmul
 from odyssey._kernels.optim import adam_step, adamw_step, sgd_step
+from odyssey._kernels.pooling import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    global_avg_pool2d,
+    global_avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+)
 from odyssey._kernels.reductions import argmax, logsumexp, max, mean, min, norm, sum, var
 from odyssey._kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from odyssey.config import get_include, show_config
@@ -117,6 +126,10 @@ __all__ = [  # noqa: RUF022 - the operations by family, then what stands around 
     "softplus_backward",
     "tanh",
     "tanh_backward",
+    # conv
+    "conv2d",
+    "conv2d_backward_input",
+    "conv2d_backward_weight",
     # elementwise
     "add",
     "axpy",
@@ -146,6 +159,13 @@ __all__ = [  # noqa: RUF022 - the operations by family, then what stands around 
     "adam_step",
     "adamw_step",
     "sgd_step",
+    # pooling
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "global_avg_pool2d",
+    "global_avg_pool2d_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
     # reductions
     "argmax",
     "logsumexp",

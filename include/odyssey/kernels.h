@@ -117,6 +117,45 @@ typedef struct ody_probe {
     unsigned flags;
 } ody_probe;
 typedef double (*ody_probe_fn)(const ody_probe *);
+/* A convolution, and the piece of it that one call computes. x is (batch, channels, height, width), weight is (outputs,
+ * channels / groups, kernel_h, kernel_w), y is (batch, outputs, out_height, out_width), all contiguous. Forward reads x,
+ * weight and bias and writes y; the gradient of the input reads y (the incoming gradient) and weight and writes x; the
+ * gradient of the weight reads y and x and writes weight. Units of the piece are those that `..._sizes` counts. */
+typedef struct ody_conv {
+    size_t batch, channels, height, width, outputs, out_height, out_width;
+    size_t kernel_h, kernel_w, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups;
+    void *x, *weight, *y;
+    const void *bias; /* (outputs), or NULL */
+    int activation;   /* enum ody_activation */
+    size_t group;              /* the piece: a group, */
+    size_t image, images;      /* some images, */
+    size_t row, rows;          /* some rows, or one slab, */
+    size_t tile, tile_end;     /* some tiles of outputs (of input channels, for the input's gradient) */
+    size_t channel, channel_end; /* and, for the weight's gradient, some input channels of the group */
+    void *packed;    /* sizes.packed bytes that all pieces share: the packed weights, or the sums of the slabs */
+    void *workspace; /* sizes.workspace bytes for this piece alone; both 64-byte aligned */
+} ody_conv;
+/* What a convolution needs and how it may be cut: `tiles` of outputs in a group, `rows` of every image or, for the weight's
+ * gradient, slabs; 1 where rows may not be cut. */
+typedef struct ody_conv_sizes {
+    size_t packed, workspace, tiles, rows;
+} ody_conv_sizes;
+typedef void (*ody_conv_fn)(const ody_conv *);
+typedef void (*ody_conv_sizes_fn)(const ody_conv *, ody_conv_sizes *);
+
+/* Pooling, plane by plane: planes is batch * channels, an image plane is (height, width), a result plane (out_height,
+ * out_width), all contiguous, one after another. Forward: in[0] is the images, out the results. Backward: in[0] is the
+ * incoming gradient, of the results' shape, out the gradient of the images; in[1] the images where the op asks for them.
+ * workspace: as many bytes as pool_workspace asks for, 64-byte aligned; the global pools need none. */
+typedef struct ody_pool {
+    size_t planes, height, width, out_height, out_width;
+    size_t kernel_h, kernel_w, stride_y, stride_x, padding_y, padding_x; /* padding is at most half the kernel */
+    const void *in[2];
+    void *out;
+    void *workspace;
+} ody_pool;
+typedef void (*ody_pool_fn)(const ody_pool *);
+typedef size_t (*ody_pool_workspace_fn)(const ody_pool *);
 
 /* A slot pair: the same text compiled for float and for double. */
 #define ODY_PAIR(type, name) type name##_f32, name##_f64
@@ -304,6 +343,41 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_rows_fn, softmax_backward);
     /* out0 = in0 - exp(in1) sum(in0): in0 the incoming gradient, in1 log_softmax's result. */
     ODY_PAIR(ody_rows_fn, log_softmax_backward);
+    /* ---- convolution: conv.h, conv_weight.h. The result overlaps no input. ---------------------------------------- */
+
+    /* y = activation(bias + weight * x): every element is one chain acc = fma(weight, x, acc) over (channel, kernel row,
+     * kernel column) ascending, from the bias or from zero, padding included as zeros. `packed` holds what conv2d_pack
+     * made of the weights. */
+    ODY_PAIR(ody_conv_fn, conv2d);
+    /* Packs the weights of the piece's group and tiles into `packed`. */
+    ODY_PAIR(ody_conv_fn, conv2d_pack);
+    ODY_PAIR(ody_conv_sizes_fn, conv2d_sizes);
+    /* x = the gradient of the input: one chain acc = fma(weight, y, acc) from zero over (output, kernel row, kernel column)
+     * ascending; taps that the stride keeps from an element are left out, those that fall outside y count as zeros. */
+    ODY_PAIR(ody_conv_fn, conv2d_backward_input);
+    ODY_PAIR(ody_conv_fn, conv2d_backward_input_pack);
+    ODY_PAIR(ody_conv_sizes_fn, conv2d_backward_input_sizes);
+    /* One slab of the gradient of the weight, into `weight` where there is one slab only, else into its place in `packed`:
+     * (slabs, outputs, channels / groups, kernel_h, kernel_w), to be added up in order. Lanes are pixels; a chunk of
+     * pixels is folded through the fixed tree, chunks are added in order. */
+    ODY_PAIR(ody_conv_fn, conv2d_backward_weight);
+    ODY_PAIR(ody_conv_sizes_fn, conv2d_backward_weight_sizes);
+
+    /* ---- pooling: pooling.h. The result overlaps no input. -------------------------------------------------------- */
+
+    /* The largest element of each window, exact; NaN if one is NaN. Padding never wins. */
+    ODY_PAIR(ody_pool_fn, max_pool2d);
+    /* in[1] = x. Each window's gradient is added to its first maximum in window order (its first NaN, if any), windows in
+     * ascending order. */
+    ODY_PAIR(ody_pool_fn, max_pool2d_backward);
+    /* (sum over the window) / area, taps added in window order from zero; padding counts as zeros. */
+    ODY_PAIR(ody_pool_fn, avg_pool2d);
+    /* Each window's gradient / area, added to all its elements from zero, window rows ascending, then taps. */
+    ODY_PAIR(ody_pool_fn, avg_pool2d_backward);
+    ODY_PAIR(ody_pool_workspace_fn, pool_workspace);
+    /* (sum of the plane) / (height * width): four accumulators and the fixed tree, out is one value a plane. */
+    ODY_PAIR(ody_pool_fn, global_avg_pool2d);
+    ODY_PAIR(ody_pool_fn, global_avg_pool2d_backward);
 } ody_kernels;
 
 #ifdef __cplusplus

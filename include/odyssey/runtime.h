@@ -127,6 +127,16 @@ typedef struct ody_lines {
 /* Returns 0, or -1 when scratch memory ran out. */
 int ody_run_lines(const char *op, ody_rows_fn f, const ody_lines *l);
 
+/* A convolution or the gradient of its input; the gradient of its weight. The piece, `packed` and `workspace` of v are not
+ * read. */
+int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
+                 size_t itemsize);
+int ody_run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v, size_t itemsize);
+
+/* Pooling; backward tells which operands are images. */
+int ody_run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,
+                 size_t itemsize);
+
 /* The one hook of the entries: called with the operation's name and the bytes it moves, before the work. NULL, the
  * default, costs one predictable branch. */
 typedef void (*ody_hook_fn)(const char *op, size_t bytes);

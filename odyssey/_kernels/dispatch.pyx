@@ -47,6 +47,21 @@ cdef int run_lines(const char *op, ody_rows_fn f, const ody_lines *l) noexcept n
     return runtime.ody_run_lines(op, f, l)
 
 
+cdef int run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
+                  size_t itemsize) noexcept nogil:
+    return runtime.ody_run_conv(op, sizes, pack, f, v, itemsize)
+
+
+cdef int run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,
+                         size_t itemsize) noexcept nogil:
+    return runtime.ody_run_conv_weight(op, sizes, f, v, itemsize)
+
+
+cdef int run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,
+                  size_t itemsize) noexcept nogil:
+    return runtime.ody_run_pool(op, workspace, f, p, backward, itemsize)
+
+
 def tables():
     """The instruction sets of this build, best first: a list of (name, usable on this machine)."""
     found = []

@@ -65,6 +65,26 @@ cdef extern from "odyssey/kernels.h" nogil:
         unsigned flags
         void *scratch
     ctypedef void (*ody_columns_fn)(const ody_columns *) noexcept nogil
+    ctypedef struct ody_conv:
+        size_t batch, channels, height, width, outputs, out_height, out_width
+        size_t kernel_h, kernel_w, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups
+        void *x
+        void *weight
+        void *y
+        const void *bias
+        int activation
+    ctypedef struct ody_conv_sizes:
+        size_t packed, workspace, tiles, rows
+    ctypedef void (*ody_conv_fn)(const ody_conv *) noexcept nogil
+    ctypedef void (*ody_conv_sizes_fn)(const ody_conv *, ody_conv_sizes *) noexcept nogil
+
+    ctypedef struct ody_pool:
+        size_t planes, height, width, out_height, out_width
+        size_t kernel_h, kernel_w, stride_y, stride_x, padding_y, padding_x
+        const void *in_ "in"[2]
+        void *out
+    ctypedef void (*ody_pool_fn)(const ody_pool *) noexcept nogil
+    ctypedef size_t (*ody_pool_workspace_fn)(const ody_pool *) noexcept nogil
 
     ctypedef struct ody_kernels:
         const char *name
@@ -162,3 +182,20 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_rows_fn log_softmax_f32, log_softmax_f64
         ody_rows_fn softmax_backward_f32, softmax_backward_f64
         ody_rows_fn log_softmax_backward_f32, log_softmax_backward_f64
+        # convolution
+        ody_conv_fn conv2d_f32, conv2d_f64
+        ody_conv_fn conv2d_pack_f32, conv2d_pack_f64
+        ody_conv_sizes_fn conv2d_sizes_f32, conv2d_sizes_f64
+        ody_conv_fn conv2d_backward_input_f32, conv2d_backward_input_f64
+        ody_conv_fn conv2d_backward_input_pack_f32, conv2d_backward_input_pack_f64
+        ody_conv_sizes_fn conv2d_backward_input_sizes_f32, conv2d_backward_input_sizes_f64
+        ody_conv_fn conv2d_backward_weight_f32, conv2d_backward_weight_f64
+        ody_conv_sizes_fn conv2d_backward_weight_sizes_f32, conv2d_backward_weight_sizes_f64
+        # pooling
+        ody_pool_fn max_pool2d_f32, max_pool2d_f64
+        ody_pool_fn max_pool2d_backward_f32, max_pool2d_backward_f64
+        ody_pool_fn avg_pool2d_f32, avg_pool2d_f64
+        ody_pool_fn avg_pool2d_backward_f32, avg_pool2d_backward_f64
+        ody_pool_workspace_fn pool_workspace_f32, pool_workspace_f64
+        ody_pool_fn global_avg_pool2d_f32, global_avg_pool2d_f64
+        ody_pool_fn global_avg_pool2d_backward_f32, global_avg_pool2d_backward_f64

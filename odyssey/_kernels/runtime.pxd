@@ -3,6 +3,7 @@ from libc.stddef cimport ptrdiff_t, size_t
 
 from odyssey._kernels.kernels cimport (ody_columns_fn, ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels,
                                        ody_map, ody_map_fn, ody_rows, ody_rows_fn)
+from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
 
 
 cdef extern from "odyssey/runtime.h" nogil:
@@ -85,3 +86,9 @@ cdef extern from "odyssey/runtime.h" nogil:
         int cost
         ody_rows_fn transpose
     int ody_run_lines(const char *op, ody_rows_fn f, const ody_lines *l) noexcept
+    int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
+                     size_t itemsize) noexcept
+    int ody_run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,
+                            size_t itemsize) noexcept
+    int ody_run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,
+                     size_t itemsize) noexcept

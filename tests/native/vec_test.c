@@ -153,6 +153,13 @@ static int K(vec_test)(void) {
         INT(iv_max(ia, ib));
         INT(iv_select(p, ia, ib));
         VEC(v_lookup8(x[1], ia));
+        vec even, odd, again_a, again_b;
+        v_unzip(a, b, &even, &odd);
+        v_zip(even, odd, &again_a, &again_b);
+        VEC(even);
+        VEC(odd);
+        VEC(again_a);
+        VEC(again_b);
         /* to_int is unspecified outside its range: bring a inside, NaN to 1. */
         vec small = v_select(v_lt(v_abs(a), v_splat(sizeof(real) == 4 ? R(2147483520.0) : R(2251799813685247.0))), a, v_splat(R(1.0)));
         INT(v_to_int(small));

@@ -8,3 +8,7 @@
 #include "probe.h"
 #include "reductions.h"
 #include "softmax.h"
+#include "conv_planes.h"
+#include "conv.h"
+#include "conv_weight.h"
+#include "pooling.h"

@@ -116,6 +116,8 @@
 #define v_reduce_min ODY_V(reduce_min)
 #define v_reduce_max ODY_V(reduce_max)
 #define v_transpose ODY_V(transpose)
+#define v_unzip ODY_V(unzip)
+#define v_zip ODY_V(zip)
 
 #define iv_splat ODY_IV(splat)
 #define iv_load ODY_IV(load)

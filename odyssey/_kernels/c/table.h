@@ -39,4 +39,10 @@ const ody_kernels ODY_TABLE = {
     ROW(argmax_rows), ROW(argmax_columns), ROW(argmin_rows), ROW(argmin_columns), ROW(dot), ROW(transpose),
     /* softmax */
     ROW(softmax), ROW(log_softmax), ROW(softmax_backward), ROW(log_softmax_backward),
+    /* convolution */
+    ROW(conv2d), ROW(conv2d_pack), ROW(conv2d_sizes), ROW(conv2d_backward_input), ROW(conv2d_backward_input_pack),
+    ROW(conv2d_backward_input_sizes), ROW(conv2d_backward_weight), ROW(conv2d_backward_weight_sizes),
+    /* pooling */
+    ROW(max_pool2d), ROW(max_pool2d_backward), ROW(avg_pool2d), ROW(avg_pool2d_backward), ROW(pool_workspace),
+    ROW(global_avg_pool2d), ROW(global_avg_pool2d_backward),
 };

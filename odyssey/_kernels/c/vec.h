@@ -38,6 +38,8 @@
  *              f32x16_from_f64(lo, hi)             rounded to nearest even
  *   tables     P_lookup8(table, i)                 table[i & 7] of eight values, by a permutation in registers
  *   folds      P_reduce_add P_reduce_min P_reduce_max      lane i with lane i + 8, then + 4, + 2, + 1 (f64: from + 4)
+ *   P_unzip(a, b, &even, &odd)                  the even and the odd of the 2 * lanes elements of a, then b
+ *   P_zip(even, odd, &a, &b)                    its inverse
  *   P_transpose(r)                                 r[lanes] in place, in registers
  *
  * Which NaN comes out of an invalid operation (sign, payload) is the processor's affair and is not promised.

@@ -303,6 +303,38 @@ ODY_INLINE void f64x8_transpose(f64x8 *r) {
     }
 }
 
+/* Within 128-bit halves first, then the 64-bit quarters into their order. */
+ODY_INLINE __m256 ody_evens_ps(__m256 a, __m256 b) {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88)), 0xd8));
+}
+ODY_INLINE __m256 ody_odds_ps(__m256 a, __m256 b) {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd)), 0xd8));
+}
+ODY_INLINE void f32x16_unzip(f32x16 a, f32x16 b, f32x16 *even, f32x16 *odd) {
+    *even = (f32x16){ody_evens_ps(a.lo, a.hi), ody_evens_ps(b.lo, b.hi)};
+    *odd = (f32x16){ody_odds_ps(a.lo, a.hi), ody_odds_ps(b.lo, b.hi)};
+}
+ODY_INLINE f32x16 ody_zip_ps(__m256 even, __m256 odd) {
+    __m256 lo = _mm256_unpacklo_ps(even, odd), hi = _mm256_unpackhi_ps(even, odd);
+    return (f32x16){_mm256_permute2f128_ps(lo, hi, 0x20), _mm256_permute2f128_ps(lo, hi, 0x31)};
+}
+ODY_INLINE void f32x16_zip(f32x16 even, f32x16 odd, f32x16 *a, f32x16 *b) {
+    *a = ody_zip_ps(even.lo, odd.lo);
+    *b = ody_zip_ps(even.hi, odd.hi);
+}
+ODY_INLINE void f64x8_unzip(f64x8 a, f64x8 b, f64x8 *even, f64x8 *odd) {
+    *even = (f64x8){_mm256_permute4x64_pd(_mm256_unpacklo_pd(a.lo, a.hi), 0xd8), _mm256_permute4x64_pd(_mm256_unpacklo_pd(b.lo, b.hi), 0xd8)};
+    *odd = (f64x8){_mm256_permute4x64_pd(_mm256_unpackhi_pd(a.lo, a.hi), 0xd8), _mm256_permute4x64_pd(_mm256_unpackhi_pd(b.lo, b.hi), 0xd8)};
+}
+ODY_INLINE f64x8 ody_zip_pd(__m256d even, __m256d odd) {
+    __m256d lo = _mm256_unpacklo_pd(even, odd), hi = _mm256_unpackhi_pd(even, odd);
+    return (f64x8){_mm256_permute2f128_pd(lo, hi, 0x20), _mm256_permute2f128_pd(lo, hi, 0x31)};
+}
+ODY_INLINE void f64x8_zip(f64x8 even, f64x8 odd, f64x8 *a, f64x8 *b) {
+    *a = ody_zip_pd(even.lo, odd.lo);
+    *b = ody_zip_pd(even.hi, odd.hi);
+}
+
 #undef HALVES1
 #undef HALVES2
 #undef HALVES3

@@ -164,6 +164,27 @@ ODY_INLINE void f64x8_transpose(f64x8 *r) {
     }
 }
 
+ODY_INLINE void f32x16_unzip(f32x16 a, f32x16 b, f32x16 *even, f32x16 *odd) {
+    const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    *even = _mm512_permutex2var_ps(a, evens, b);
+    *odd = _mm512_permutex2var_ps(a, _mm512_add_epi32(evens, _mm512_set1_epi32(1)), b);
+}
+ODY_INLINE void f32x16_zip(f32x16 even, f32x16 odd, f32x16 *a, f32x16 *b) {
+    const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    *a = _mm512_permutex2var_ps(even, first, odd);
+    *b = _mm512_permutex2var_ps(even, _mm512_add_epi32(first, _mm512_set1_epi32(8)), odd);
+}
+ODY_INLINE void f64x8_unzip(f64x8 a, f64x8 b, f64x8 *even, f64x8 *odd) {
+    const __m512i evens = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+    *even = _mm512_permutex2var_pd(a, evens, b);
+    *odd = _mm512_permutex2var_pd(a, _mm512_add_epi64(evens, _mm512_set1_epi64(1)), b);
+}
+ODY_INLINE void f64x8_zip(f64x8 even, f64x8 odd, f64x8 *a, f64x8 *b) {
+    const __m512i first = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+    *a = _mm512_permutex2var_pd(even, first, odd);
+    *b = _mm512_permutex2var_pd(even, _mm512_add_epi64(first, _mm512_set1_epi64(4)), odd);
+}
+
 #undef FLOATING
 #undef INTEGER
 #undef MASK

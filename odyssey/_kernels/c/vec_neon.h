@@ -221,6 +221,23 @@ ODY_INLINE void f64x8_transpose(f64x8 *r) {
     for (int i = 0; i < 8; i++) r[i] = t[i];
 }
 
+#define PAIRS(V, s)                                                                                         \
+    ODY_INLINE void V##_unzip(V a, V b, V *even, V *odd) {                                                  \
+        *even = (V){{vuzp1q_##s(a.q[0], a.q[1]), vuzp1q_##s(a.q[2], a.q[3]),                                \
+                     vuzp1q_##s(b.q[0], b.q[1]), vuzp1q_##s(b.q[2], b.q[3])}};                              \
+        *odd = (V){{vuzp2q_##s(a.q[0], a.q[1]), vuzp2q_##s(a.q[2], a.q[3]),                                 \
+                    vuzp2q_##s(b.q[0], b.q[1]), vuzp2q_##s(b.q[2], b.q[3])}};                               \
+    }                                                                                                       \
+    ODY_INLINE void V##_zip(V even, V odd, V *a, V *b) {                                                    \
+        *a = (V){{vzip1q_##s(even.q[0], odd.q[0]), vzip2q_##s(even.q[0], odd.q[0]),                         \
+                  vzip1q_##s(even.q[1], odd.q[1]), vzip2q_##s(even.q[1], odd.q[1])}};                       \
+        *b = (V){{vzip1q_##s(even.q[2], odd.q[2]), vzip2q_##s(even.q[2], odd.q[2]),                         \
+                  vzip1q_##s(even.q[3], odd.q[3]), vzip2q_##s(even.q[3], odd.q[3])}};                       \
+    }
+PAIRS(f32x16, f32)
+PAIRS(f64x8, f64)
+#undef PAIRS
+
 #undef QUARTER
 #undef QUARTERS
 #undef UNARY

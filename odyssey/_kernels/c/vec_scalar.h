@@ -137,6 +137,25 @@ ODY_INLINE f32x16 f32x16_from_f64(f64x8 lo, f64x8 hi) {
     return r;
 }
 
+#define PAIRS(V, N)                                                                                        \
+    ODY_INLINE void V##_unzip(V a, V b, V *even, V *odd) {                                                 \
+        for (int i = 0; i < N; i++) {                                                                      \
+            even->lane[i] = 2 * i < N ? a.lane[2 * i] : b.lane[2 * i - N];                                 \
+            odd->lane[i] = 2 * i < N ? a.lane[2 * i + 1] : b.lane[2 * i + 1 - N];                          \
+        }                                                                                                  \
+    }                                                                                                      \
+    ODY_INLINE void V##_zip(V even, V odd, V *a, V *b) {                                                   \
+        for (int i = 0; i < N / 2; i++) {                                                                  \
+            a->lane[2 * i] = even.lane[i];                                                                 \
+            a->lane[2 * i + 1] = odd.lane[i];                                                              \
+            b->lane[2 * i] = even.lane[N / 2 + i];                                                         \
+            b->lane[2 * i + 1] = odd.lane[N / 2 + i];                                                      \
+        }                                                                                                  \
+    }
+PAIRS(f32x16, 16)
+PAIRS(f64x8, 8)
+#undef PAIRS
+
 #undef EACH
 #undef UNARY
 #undef BINARY
