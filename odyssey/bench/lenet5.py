@@ -1,4 +1,4 @@
-"""LeNet-5 in odyssey and in PyTorch, side by side: the same weights, the same images, one step of training or inference.
+"""LeNet-5 in odyssey and in PyTorch: the same weights, the same images, one step of training or inference.
 
 PyTorch runs twice: as its tutorials write it, and with what its tuning guide adds on a CPU (channels last, the fused
 optimizer, inference mode). The better of the two is who there is to beat.
@@ -6,8 +6,9 @@ optimizer, inference mode). The better of the two is who there is to beat.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -22,7 +23,7 @@ __all__ = ["Task", "Workload", "unavailable"]
 Task: TypeAlias = Literal["training", "inference"]
 
 CLASSES = 10
-LEARNING = {"lr": 1e-3, "momentum": 0.9}
+LEARNING_RATE, MOMENTUM = 1e-3, 0.9
 TOLERANCE = 1e-4  # of each array's largest value: float32 over some thousand terms
 TUNED = "torch, tuned"
 State: TypeAlias = "dict[str, Array]"
@@ -32,11 +33,6 @@ Built: TypeAlias = "tuple[Callable[[], Any], Callable[[], State]]"
 
 def unavailable() -> str | None:
     """Why LeNet-5 cannot run in this build, or None."""
-    try:
-        import odyssey.models
-        from odyssey.tensor import ops  # noqa: F401
-    except (ImportError, AttributeError) as error:
-        return f"not available in this build: {error}"
     try:
         _odyssey("training", *_data(1), _weights())[0]()
     except (ImportError, AttributeError, NameError) as error:
@@ -57,7 +53,7 @@ class Workload:
 
     def contenders(self, threads: int, isa: str | None = None) -> list[Contender]:
         """odyssey first, then PyTorch where it is installed. PyTorch's threads are the caller's affair."""
-        found = [self._contender(OURS, _odyssey, around=partial(running, threads, isa))]
+        found: list[Contender] = [self._contender(OURS, _odyssey, around=partial(running, threads, isa))]
         if _has_torch():
             found.append(self._contender("torch", partial(_torch, tuned=False)))
             found.append(self._contender(TUNED, partial(_torch, tuned=True)))
@@ -111,7 +107,7 @@ def _odyssey(task: Task, images: Array, labels: Array, start: State) -> Built:
 
     model = LeNet5(CLASSES)
     model.load_state_dict(start)
-    optimizer = SGD(model.parameters(), **LEARNING)
+    optimizer = SGD(model.parameters(), LEARNING_RATE, MOMENTUM)
 
     def train() -> Any:
         optimizer.zero_grad()
@@ -130,10 +126,10 @@ def _odyssey(task: Task, images: Array, labels: Array, start: State) -> Built:
 
 
 def _torch(task: Task, images: Array, labels: Array, start: State, *, tuned: bool) -> Built:
-    import torch
-    from torch.nn import functional
+    torch: Any = import_module("torch")
+    functional = torch.nn.functional
 
-    class LeNet5(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+    class LeNet5(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.conv1, self.conv2 = torch.nn.Conv2d(1, 6, 5), torch.nn.Conv2d(6, 16, 5)
@@ -151,7 +147,7 @@ def _torch(task: Task, images: Array, labels: Array, start: State, *, tuned: boo
     if tuned:
         model = model.to(memory_format=torch.channels_last)
         x = x.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(model.parameters(), **LEARNING, fused=tuned)
+    optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, MOMENTUM, fused=tuned)
     without_gradients = torch.inference_mode if tuned else torch.no_grad
 
     def train() -> Any:
@@ -171,10 +167,3 @@ def _torch(task: Task, images: Array, labels: Array, start: State, *, tuned: boo
     if task == "inference":
         model.eval()
     return train if task == "training" else infer, state
-
-
-def tasks() -> Iterator[tuple[Task, int]]:
-    """What is worth timing: each task with each batch size."""
-    for task in ("training", "inference"):
-        for batch in (1, 64):
-            yield task, batch  # type: ignore[misc]

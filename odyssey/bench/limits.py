@@ -18,11 +18,21 @@ import numpy as np
 from odyssey import isa, threads
 from odyssey._kernels import probe
 from odyssey.bench.machine import cache_bytes
-from odyssey.bench.race import Clock
+from odyssey.bench.race import Clock, undisturbed
 from odyssey.bench.work import Work
 from odyssey.testing.placement import place
 
-__all__ = ["Limit", "Measured", "Motion", "fma_limit", "limit_of", "measure_limits", "memory_limit", "motion_of", "running"]
+__all__ = [
+    "Limit",
+    "Measured",
+    "Motion",
+    "fma_limit",
+    "limit_of",
+    "measure_limits",
+    "memory_limit",
+    "motion_of",
+    "running",
+]
 
 Motion: TypeAlias = Literal["read", "write", "copy", "add"]
 """What happens to memory: it is read; written; read once for each write; read twice for each write."""
@@ -58,7 +68,7 @@ class Limit:
         self._around = around
         self._clock = clock
         self._rounds = 1
-        while self._time()[0] < PROBE_SECONDS and self._rounds < 1 << 24:
+        while self._rounds < 1 << 24 and undisturbed(lambda: self._time()[0])[0] < PROBE_SECONDS:
             self._rounds *= 2
 
     def result(self) -> None:
@@ -97,7 +107,10 @@ def running(count: int, on: str | None = None) -> Iterator[None]:
 def fma_limit(dtype: str, count: int = 1, flops: float = 1.0, *, on: str | None = None) -> Limit:
     """The peak of fused multiply-adds with so many threads, on one instruction set."""
     return Limit(
-        "FMA peak", lambda rounds: probe.fma(dtype, rounds * FMA_ROUNDS, count), flops, around=partial(running, count, on)
+        "FMA peak",
+        lambda rounds: probe.fma(dtype, rounds * FMA_ROUNDS, count),
+        flops,
+        around=partial(running, count, on),
     )
 
 

@@ -15,7 +15,6 @@ __all__ = [
     "describe",
     "frequency",
     "memory",
-    "memory_bytes",
     "processor",
     "processor_family",
     "version_of",

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from odyssey.bench import report
 from odyssey.bench.limits import measure_limits
+from odyssey.bench.peers import PEERS
 from odyssey.bench.suites import Row
 from odyssey.bench.tables import Section
 from odyssey.serialization.atomic import write_bytes, write_json
@@ -55,6 +56,8 @@ class Output:
         self._data.setdefault("sections", []).append(section.as_dict())
         self._lines += [line.verdict for line in section.lines]
         self._show(report.section_table(section))
+        if section.rows:  # too long for a screen, but the files have them
+            self._tables.append(report.rows_table(f"{section.title}: every race", section.rows, tuple(PEERS)))
 
     def verdict(self) -> None:
         """How many goals were met."""

@@ -21,7 +21,18 @@ from statistics import quantiles
 from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["QUICK", "Check", "Contender", "Outcome", "PythonCall", "Rules", "Spread", "preemptions", "race", "undisturbed"]
+__all__ = [
+    "QUICK",
+    "Check",
+    "Contender",
+    "Outcome",
+    "PythonCall",
+    "Rules",
+    "Spread",
+    "preemptions",
+    "race",
+    "undisturbed",
+]
 
 Clock: TypeAlias = Callable[[], float]
 Check: TypeAlias = Callable[[str, Any], "str | None"]
@@ -75,6 +86,11 @@ class PythonCall:
         self._clock = clock
         self._loop = _loop(len(args), tuple(kwargs))
 
+    @property
+    def function(self) -> Callable[[], Any]:
+        """The call, for those who bring a clock of their own."""
+        return partial(self._function, *self._args, **self._kwargs)
+
     def result(self) -> Any:
         """What the call returns."""
         with self._around():
@@ -127,7 +143,7 @@ class Rules:
         min_rounds: At least so many rounds, however slow the contenders are.
         max_rounds: At most so many, however fast.
         seconds: No new round begins once the samples add up to this.
-        steady: Nor once the quartiles of all ratios lie within this part of their medians.
+        steady: Nor once the quartiles of all ratios, or of the times of one alone, lie within this part of the median.
     """
 
     sample_seconds: float = 2e-3
@@ -201,7 +217,7 @@ class Outcome:
 def race(
     contenders: Sequence[Contender],
     check: Check | None = None,
-    rules: Rules = Rules(),  # noqa: B008
+    rules: Rules = Rules(),
     *,
     preempted: Callable[[], int] = preemptions,
 ) -> Outcome:
@@ -231,7 +247,7 @@ def race(
     gc.collect()
     gc.disable()
     try:
-        calls = {runner.name: _calls(runner, rules) for runner in runners}
+        calls = {runner.name: _calls(runner, rules, preempted) for runner in runners}
         rounds: list[dict[str, float]] = []
         disturbed = dict.fromkeys(calls, 0)
         spent = 0.0
@@ -253,12 +269,11 @@ def race(
     return Outcome(samples, calls, refused, disturbed)
 
 
-def _calls(runner: Contender, rules: Rules) -> int:
+def _calls(runner: Contender, rules: Rules, preempted: Callable[[], int]) -> int:
     """How many calls make a sample long enough; finding it warms the contender up."""
     calls = 1
-    runner.sample(1)
     while calls < TOO_MANY_CALLS:
-        seconds = runner.sample(calls)
+        seconds, _ = undisturbed(partial(runner.sample, calls), preempted)
         if seconds >= rules.sample_seconds:
             break
         # A tenth more than it seems to take; at most tenfold, since a short sample says little.
@@ -274,4 +289,5 @@ def _done(rounds: Sequence[Mapping[str, float]], spent: float, rules: Rules) -> 
         return True
     first, *others = rounds[0]
     spreads = [Spread.of([times[name] / times[first] for times in rounds]) for name in others]
+    spreads = spreads or [Spread.of([times[first] for times in rounds])]
     return all(spread.relative <= rules.steady for spread in spreads)

@@ -45,7 +45,7 @@ class Table:
     notes: Sequence[str] = ()
 
 
-# ---- ways to write a table --------------------------------------------------------------------------------------------
+# ---- ways to write a table -------------------------------------------------------------------------------------------
 
 
 def plain(table: Table) -> str:
@@ -175,7 +175,9 @@ def _cells(row: Row, peers: Sequence[str]) -> tuple[str, ...]:
 def section_table(section: Section) -> Table:
     """A section's goals, and whether they were met."""
     rows = [(line.what, line.setting or NOTHING, _measured(line), _goal(line), line.verdict) for line in section.lines]
-    notes = [f"{', '.join(filter(None, (line.what, line.setting)))}: {line.note}" for line in section.lines if line.note]
+    notes = [
+        f"{', '.join(filter(None, (line.what, line.setting)))}: {line.note}" for line in section.lines if line.note
+    ]
     return Table(section.title, ("what", "on", "measured", "goal", ""), rows, left=3, notes=notes)
 
 

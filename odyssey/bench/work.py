@@ -33,7 +33,7 @@ class Work:
 
 
 def work_of(case: Case, call: Call, results: Sequence[Array]) -> Work:
-    """The work of a call with these results: each array read once, each result and each array it mutates written once."""
+    """The work of a call with these results: each array read once, each result written once."""
     arrays = {id(value): value for value in (*call.args, *call.kwargs.values()) if isinstance(value, np.ndarray)}
     flops = case.flops(*call.args, **call.kwargs) if case.flops else 0
     return Work(float(flops), sum(array.nbytes for array in arrays.values()), sum(result.nbytes for result in results))

@@ -12,24 +12,28 @@ import click
 if TYPE_CHECKING:
     from odyssey.bench.output import Output
     from odyssey.bench.race import Rules
-    from odyssey.bench.suites import Plan
+    from odyssey.bench.suites import Plan, Row
     from odyssey.testing.case import Case
 
 __all__ = ["bench"]
 
 AGAINST = "numpy,torch"
-QUICK_BYTES = 64 << 20
+QUICK_LARGEST = 4 << 20  # elements
 
 
 @click.command()
 @click.argument("families", nargs=-1, metavar="[FAMILY]...")
 @click.option("--table", metavar="NAME", help="Measure a table of goals instead: foundation.")
 @click.option("--op", "ops", multiple=True, metavar="NAME", help="Only this operation.")
-@click.option("--against", default=AGAINST, show_default=True, metavar="PEERS", help="Whom to race, separated by commas.")
+@click.option(
+    "--against", default=AGAINST, show_default=True, metavar="PEERS", help="Whom to race, separated by commas."
+)
 @click.option("--isa", "isas", metavar="NAMES", help="Instruction sets, separated by commas. [default: the active one]")
-@click.option("--threads", "counts", default="1", show_default=True, metavar="COUNTS", help="Numbers of threads, e.g. 1,2.")
+@click.option(
+    "--threads", "counts", default="1", show_default=True, metavar="COUNTS", help="Numbers of threads, e.g. 1,2."
+)
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
-@click.option("--quick", is_flag=True, help="Fewer rounds, no arrays beyond 64 MiB: a first look.")
+@click.option("--quick", is_flag=True, help="Fewer rounds, no arrays beyond 4M elements: a first look.")
 @click.option("--wheel", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The wheel to weigh.")
 @click.option("--json", "as_json", metavar="FILE", help="Write everything, every sample too, as JSON.")
 @click.option("--markdown", "as_markdown", metavar="FILE", help="Write the tables as Markdown.")
@@ -84,7 +88,7 @@ def _race(output: Output, cases: list[Case], plan: Plan, update: Callable[[str],
     from odyssey.bench.suites import race_case, sizes_of
 
     for family, members in groupby(cases, key=lambda case: case.family):
-        rows = []
+        rows: list[Row] = []
         for case in members:
             for size in sizes_of(case, plan):
                 update(f"{case.op} {size}")
@@ -93,12 +97,13 @@ def _race(output: Output, cases: list[Case], plan: Plan, update: Callable[[str],
 
 
 def _cases(families: tuple[str, ...], ops: tuple[str, ...]) -> list[Case]:
-    from odyssey.testing.cases import select
+    from odyssey.testing.cases import CASES, select
 
+    _chosen(",".join(ops), CASES, "--op")
     try:
         cases = select(ops=ops or None, families=families or None)
     except KeyError as error:
-        raise click.BadParameter(f"expected operations that exist, found {error.args[0]}", param_hint="FAMILY") from error
+        raise click.BadParameter(f"expected families there are, {error.args[0]}", param_hint="FAMILY") from error
     return sorted((case for case in cases if case.bench), key=lambda case: case.family)
 
 
@@ -113,7 +118,7 @@ def _plan(against: str, isas: str | None, counts: str, dtype: str, quick: bool, 
         threads=_numbers(counts),
         dtype=dtype,
         rules=rules,
-        largest=QUICK_BYTES if quick else None,
+        largest=QUICK_LARGEST if quick else None,
     )
 
 

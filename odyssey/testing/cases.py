@@ -29,7 +29,7 @@ from odyssey.testing import magnitudes
 from odyssey.testing.call import Call, call
 from odyssey.testing.case import Case, Grad
 from odyssey.testing.draw import Draw, Shape
-from odyssey.testing.peers import Peer, numpy_call, numpy_out, torch_call, torch_out
+from odyssey.testing.peers import Peer, numpy_call, numpy_out, onnx_node, scipy_out, torch_call, torch_out
 from odyssey.testing.tolerance import ByOption, Exact, Gamma, Tolerance, Ulp
 
 __all__ = ["CASES", "select"]
@@ -116,10 +116,20 @@ def power_inputs(draw: Draw, shapes: Any) -> Call:
     return call(a, b)
 
 
+BINARY_NODES = {
+    "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "minimum": "Min", "maximum": "Max",
+    "power": "Pow",
+}  # fmt: skip
+
+
 def binary(op: str, grad: Grad, **changes: Any) -> Case:
     """An operation on two arrays that broadcast, exact unless told otherwise."""
     row: dict[str, Any] = {"inputs": broadcast, "tolerance": Exact(), "why": ROUNDS_ONCE}
-    peers = {"numpy": numpy_out(getattr(np, op)), "torch": torch_out({"power": "pow"}.get(op, op))}
+    peers = {
+        "numpy": numpy_out(getattr(np, op)),
+        "torch": torch_out({"power": "pow"}.get(op, op)),
+        "onnxruntime": onnx_node(BINARY_NODES[op]),
+    }
     return Case(op=op, grad=grad, sizes=BROADCAST, large=SHARED, bench=STREAMS, peers=peers, **row | changes)
 
 
@@ -128,11 +138,28 @@ def both(backward: Callable[..., Any], inputs: Callable[..., Call] = two) -> Gra
     return Grad(wrt=(0, 1), backward=backward, inputs=inputs, sizes=(7, (2, 3)))
 
 
+UNARY_NODES = {
+    **{op: onnx_node(op.capitalize()) for op in (
+        "exp", "log", "sqrt", "reciprocal", "sin", "cos", "erf", "relu", "elu", "selu", "sigmoid", "tanh", "softplus",
+        "mish", "gelu",
+    )},
+    "leaky_relu": onnx_node("LeakyRelu", alpha=0.01),
+    "hard_sigmoid": onnx_node("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "hard_swish": onnx_node("HardSwish"),
+}  # fmt: skip
+SCIPY = {"erf": "erf", "sigmoid": "expit"}
+
+
 def unary(op: str, tolerance: Tolerance, why: str, grad: Grad, **changes: Any) -> Case:
-    """A function of one array."""
+    """A function of one array, racing NumPy's and PyTorch's of the same name, ONNX's and SciPy's of the names above."""
     peers: dict[str, Peer] = {"torch": torch_out(op)}
     if hasattr(np, op):
         peers["numpy"] = numpy_out(getattr(np, op))
+    if op in UNARY_NODES:
+        peers["onnxruntime"] = UNARY_NODES[op]
+    if op in SCIPY:
+        peers["scipy"] = scipy_out(SCIPY[op])
+    peers |= changes.pop("peers", {})
     row: dict[str, Any] = {"inputs": one, "peers": peers}
     return Case(
         op=op, tolerance=tolerance, why=why, grad=grad, sizes=LANES, large=SHARED, bench=STREAMS, **row | changes
@@ -189,8 +216,8 @@ ELEMENTWISE = [
         options=({"alpha": 0.1}, {"alpha": -2.0}),
         bench=STREAMS,
         peers={
-            "numpy": numpy_out(lambda x, alpha, out=None: np.multiply(x, alpha, out=out)),
-            "torch": torch_call(lambda torch, x, alpha: torch.mul(x, alpha)),
+            "numpy": numpy_out(np.multiply, lambda x, alpha: call(x, alpha)),
+            "torch": torch_out("mul", lambda x, alpha: call(x, alpha)),
         },
     ),
     Case(
@@ -204,7 +231,7 @@ ELEMENTWISE = [
         bench=STREAMS,
         peers={
             "numpy": numpy_call(lambda alpha, x, y: alpha * x + y),
-            "torch": torch_call(lambda torch, alpha, x, y: torch.add(y, x, alpha=alpha)),
+            "torch": torch_out("add", lambda alpha, x, y: call(y, x, alpha=alpha)),
         },
     ),
     Case(
@@ -218,7 +245,7 @@ ELEMENTWISE = [
         bench=STREAMS,
         peers={
             "numpy": numpy_call(lambda a, b, c: a * b + c),
-            "torch": torch_call(lambda torch, a, b, c: torch.addcmul(c, a, b)),
+            "torch": torch_out("addcmul", lambda a, b, c: call(c, a, b)),
         },
     ),
     unary("exp", ONE_ULP, POLYNOMIAL, Grad(backward=lambda ops, g, y, x: ops.multiply(g, y))),
@@ -271,8 +298,8 @@ ELEMENTWISE = [
         options=({"low": -1.0, "high": 0.75},),
         bench=STREAMS,
         peers={
-            "numpy": numpy_out(lambda x, low, high, out=None: np.clip(x, low, high, out=out)),
-            "torch": torch_call(lambda torch, x, low, high: torch.clamp(x, low, high)),
+            "numpy": numpy_out(np.clip, lambda x, low, high: call(x, low, high)),
+            "torch": torch_out("clamp", lambda x, low, high: call(x, low, high)),
         },
     ),
     backward("clip_backward", Exact(), CHOOSES, options=({"low": -1.0, "high": 0.75},)),
@@ -286,13 +313,16 @@ GELUS: Options = ({}, {"approximate": "tanh"})
 BETAS: Options = ({}, {"beta": 2.0, "threshold": 10.0})  # a power of two: rounding beta · x is softplus's own affair
 
 
+# What torch.nn.functional calls; relu, prelu and selu have no `out` anywhere.
+BOUND = ("leaky_relu", "elu", "gelu", "silu", "softplus", "mish", "hard_sigmoid", "hard_swish", "hard_tanh")
+
+
 def activation(op: str, tolerance: Tolerance, why: str, grad: Grad | None = None, **changes: Any) -> Case:
-    """An activation, racing PyTorch's function of the same or the given name."""
-    name = {"hard_sigmoid": "hardsigmoid", "hard_swish": "hardswish", "hard_tanh": "hardtanh"}.get(op, op)
-    peers: dict[str, Peer] = {
-        "torch": torch_call(lambda torch, x, **options: getattr(torch.nn.functional, name)(x, **options))
-    }
-    return unary(op, tolerance, why, grad or Grad(), **{"peers": peers} | changes)
+    """An activation, racing PyTorch's by the binding below torch.nn.functional, which takes `out`, if there is one."""
+    name = op.replace("hard_", "hard")
+    torch = torch_out(f"_C._nn.{name}") if op in BOUND else torch_call(lambda torch, x: getattr(torch, name)(x))
+    peers = {"torch": torch} | changes.pop("peers", {})
+    return unary(op, tolerance, why, grad or Grad(), peers=peers, **changes)
 
 
 def prelu_inputs(draw: Draw, shape: Shape) -> Call:
@@ -308,12 +338,18 @@ ACTIVATIONS = [
         CHOOSES,
         Grad(avoid=(0,)),
         peers={
-            "numpy": numpy_out(lambda x, out=None: np.maximum(x, 0, out=out)),
-            "torch": torch_call(lambda torch, x: torch.relu(x)),
+            "numpy": numpy_out(np.maximum, lambda x: call(x, 0)),
+            "torch": torch_out("clamp_min", lambda x: call(x, 0)),
         },
     ),
     backward("relu_backward", Exact(), CHOOSES, peers=aten("threshold_backward", 0)),
-    activation("relu6", Exact(), CHOOSES, Grad(avoid=(0, 6))),
+    activation(
+        "relu6",
+        Exact(),
+        CHOOSES,
+        Grad(avoid=(0, 6)),
+        peers={"torch": torch_out("_C._nn.hardtanh", lambda x: call(x, 0.0, 6.0))},
+    ),
     backward("relu6_backward", Exact(), CHOOSES, peers=aten("hardtanh_backward", 0, 6)),
     activation("leaky_relu", Exact(), ROUNDS_ONCE, Grad(avoid=(0,)), options=SLOPES),
     backward(
@@ -370,10 +406,7 @@ ACTIVATIONS = [
         "silu",
         TWO_ULP,
         COMPOSED,
-        peers={
-            "numpy": numpy_call(lambda x: x / (1 + np.exp(-x))),
-            "torch": torch_call(lambda torch, x: torch.nn.functional.silu(x)),
-        },
+        peers={"numpy": numpy_call(lambda x: x / (1 + np.exp(-x)))},
     ),
     backward("silu_backward", slope(10, magnitudes.silu_backward), CROSSES_ZERO, peers=aten("silu_backward")),
     activation(
@@ -636,7 +669,8 @@ ROW_OPS = [
         Grad(backward=lambda ops, g, y, x, **o: ops.softmax_backward(g, y, **o)),
         peers={
             "numpy": numpy_call(_numpy_softmax),
-            "torch": torch_call(lambda torch, x: torch.softmax(x, -1)),
+            "torch": torch_out("softmax", lambda x: call(x, -1)),
+            "onnxruntime": onnx_node("Softmax"),
         },
     ),
     rows(
@@ -653,7 +687,10 @@ ROW_OPS = [
         Gamma(row_length, magnitudes.log_softmax),
         "The sum's relative error becomes the logarithm's absolute one; two subtractions follow.",
         Grad(backward=lambda ops, g, y, x, **o: ops.log_softmax_backward(g, y, **o)),
-        peers={"torch": torch_call(lambda torch, x: torch.log_softmax(x, -1))},
+        peers={
+            "torch": torch_out("log_softmax", lambda x: call(x, -1)),
+            "onnxruntime": onnx_node("LogSoftmax"),
+        },
     ),
     rows(
         "log_softmax_backward",
@@ -782,7 +819,7 @@ LINEAR = [
         regimes=TERMS,
         bench=(*SQUARES, *OBLONGS),
         flops=lambda a, b: 2 * a.shape[0] * a.shape[1] * b.shape[1],
-        peers={"numpy": numpy_out(np.matmul), "torch": torch_out("matmul")},
+        peers={"numpy": numpy_out(np.matmul), "torch": torch_out("matmul"), "onnxruntime": onnx_node("MatMul")},
     ),
     Case(
         op="linear",
