@@ -136,9 +136,9 @@ typedef struct ody_conv {
     void *workspace; /* sizes.workspace bytes for this piece alone; both 64-byte aligned */
 } ody_conv;
 /* What a convolution needs and how it may be cut: `tiles` of outputs in a group, `rows` of every image or, for the weight's
- * gradient, slabs; 1 where rows may not be cut. */
+ * gradient, slabs; 1 where rows may not be cut; images best at multiples of `images`. */
 typedef struct ody_conv_sizes {
-    size_t packed, workspace, tiles, rows;
+    size_t packed, workspace, tiles, rows, images;
 } ody_conv_sizes;
 typedef void (*ody_conv_fn)(const ody_conv *);
 typedef void (*ody_conv_sizes_fn)(const ody_conv *, ody_conv_sizes *);

@@ -74,7 +74,7 @@ cdef extern from "odyssey/kernels.h" nogil:
         const void *bias
         int activation
     ctypedef struct ody_conv_sizes:
-        size_t packed, workspace, tiles, rows
+        size_t packed, workspace, tiles, rows, images
     ctypedef void (*ody_conv_fn)(const ody_conv *) noexcept nogil
     ctypedef void (*ody_conv_sizes_fn)(const ody_conv *, ody_conv_sizes *) noexcept nogil
 

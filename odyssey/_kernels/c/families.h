@@ -10,5 +10,7 @@
 #include "softmax.h"
 #include "conv_planes.h"
 #include "conv.h"
+#include "conv_bundle.h"
+#include "conv_slots.h"
 #include "conv_weight.h"
 #include "pooling.h"
