@@ -69,6 +69,7 @@ MODULES = {
     "optim": [],
     "reductions": [],
     "softmax": [],
+    "cross_entropy": [],
     "window": [],
     "conv": [],
     "pooling": [],

@@ -41,6 +41,7 @@ from odyssey._kernels.activations import (
     tanh_backward,
 )
 from odyssey._kernels.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
+from odyssey._kernels.cross_entropy import cross_entropy, cross_entropy_backward
 from odyssey._kernels.elementwise import (
     add,
     axpy,
@@ -132,6 +133,9 @@ __all__ = [  # noqa: RUF022 - the operations by family, then what stands around 
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
+    # cross_entropy
+    "cross_entropy",
+    "cross_entropy_backward",
     # elementwise
     "add",
     "axpy",

@@ -199,3 +199,6 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_pool_workspace_fn pool_workspace_f32, pool_workspace_f64
         ody_pool_fn global_avg_pool2d_f32, global_avg_pool2d_f64
         ody_pool_fn global_avg_pool2d_backward_f32, global_avg_pool2d_backward_f64
+        # cross entropy
+        ody_rows_fn cross_entropy_f32, cross_entropy_f64
+        ody_rows_fn cross_entropy_backward_f32, cross_entropy_backward_f64

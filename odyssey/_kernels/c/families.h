@@ -8,6 +8,7 @@
 #include "probe.h"
 #include "reductions.h"
 #include "softmax.h"
+#include "cross_entropy.h"
 #include "conv_planes.h"
 #include "conv.h"
 #include "conv_bundle.h"
