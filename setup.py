@@ -68,6 +68,7 @@ MODULES = {
     "activations": [],
     "optim": [],
     "reductions": [],
+    "reduction_gradients": [],
     "softmax": [],
     "cross_entropy": [],
     "window": [],

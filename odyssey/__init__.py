@@ -75,7 +75,8 @@ from odyssey._kernels.pooling import (
     max_pool2d,
     max_pool2d_backward,
 )
-from odyssey._kernels.reductions import argmax, logsumexp, max, mean, min, norm, sum, var
+from odyssey._kernels.reduction_gradients import max_backward, min_backward, norm_backward, var_backward
+from odyssey._kernels.reductions import argmax, dot, logsumexp, max, mean, min, norm, sum, var
 from odyssey._kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from odyssey.config import get_include, show_config
 
@@ -172,8 +173,14 @@ __all__ = [  # noqa: RUF022 - the operations by family, then what stands around 
     "global_avg_pool2d_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    # reduction_gradients
+    "max_backward",
+    "min_backward",
+    "norm_backward",
+    "var_backward",
     # reductions
     "argmax",
+    "dot",
     "logsumexp",
     "max",
     "mean",
