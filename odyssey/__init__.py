@@ -24,6 +24,7 @@ from odyssey._kernels.activations import (
     mish,
     mish_backward,
     prelu,
+    prelu_backward,
     relu,
     relu6,
     relu6_backward,
@@ -40,6 +41,7 @@ from odyssey._kernels.activations import (
     tanh_backward,
 )
 from odyssey._kernels.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
+from odyssey._kernels.cross_entropy import cross_entropy, cross_entropy_backward
 from odyssey._kernels.elementwise import (
     add,
     axpy,
@@ -73,7 +75,8 @@ from odyssey._kernels.pooling import (
     max_pool2d,
     max_pool2d_backward,
 )
-from odyssey._kernels.reductions import argmax, logsumexp, max, mean, min, norm, sum, var
+from odyssey._kernels.reduction_gradients import max_backward, min_backward, norm_backward, var_backward
+from odyssey._kernels.reductions import argmax, dot, logsumexp, max, mean, min, norm, sum, var
 from odyssey._kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from odyssey.config import get_include, show_config
 
@@ -112,6 +115,7 @@ __all__ = [  # noqa: RUF022 - the operations by family, then what stands around 
     "mish",
     "mish_backward",
     "prelu",
+    "prelu_backward",
     "relu",
     "relu6",
     "relu6_backward",
@@ -130,6 +134,9 @@ __all__ = [  # noqa: RUF022 - the operations by family, then what stands around 
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
+    # cross_entropy
+    "cross_entropy",
+    "cross_entropy_backward",
     # elementwise
     "add",
     "axpy",
@@ -166,8 +173,14 @@ __all__ = [  # noqa: RUF022 - the operations by family, then what stands around 
     "global_avg_pool2d_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    # reduction_gradients
+    "max_backward",
+    "min_backward",
+    "norm_backward",
+    "var_backward",
     # reductions
     "argmax",
+    "dot",
     "logsumexp",
     "max",
     "mean",

@@ -103,18 +103,18 @@ def accurate_center(f, low, high, bits, tries=1000):
     return best, to_float(f(best), bits)
 
 
-def table(f, bounds, degree, bits, odd=True, identity=False, slack=mp.mpf("1e-3")):
+def table(f, bounds, degree, bits, odd=True, slope=0, start=0, slack=mp.mpf("1e-3")):
     """One polynomial in x - center for each interval, relative to f: rows of [center, c0, c1, ...], and the worst error.
 
     Where f is odd, center and c0 of the first interval are 0, so that small x keep their relative accuracy.
-    With `identity` that first polynomial is for f(x) - x.
+    Then that first polynomial is for f(x) - slope x. It stands in column `start`, the last ones before it.
     """
     columns, worst = [], mp.mpf(0)
     for low, high in zip(bounds, bounds[1:]):
         low, high = mp.mpf(low), mp.mpf(high)
         margin = (high - low) * slack
         if low == 0 and odd:
-            c, e = fit(lambda h: f(h) / h - identity, mp.mpf("1e-8"), high + margin, list(range(degree)), bits,
+            c, e = fit(lambda h: f(h) / h - slope, mp.mpf("1e-8"), high + margin, list(range(degree)), bits,
                        weight=lambda h: f(h) / h)
             columns.append([mp.mpf(0), mp.mpf(0), *c])
         else:
@@ -124,6 +124,8 @@ def table(f, bounds, degree, bits, odd=True, identity=False, slack=mp.mpf("1e-3"
                        list(range(degree)), bits, weight=lambda h: f(center + h) / h)
             columns.append([center, c0, *c])
         worst = max(worst, e)
+    if start:
+        columns = columns[-start:] + columns[:-start]
     return list(zip(*columns)), worst
 
 
@@ -182,7 +184,7 @@ def log_table():
             head = mp.nint(c * 2**42) / 2**42
             column += [head, to_float(c - head, 53)]
         columns.append(column)
-    return list(zip(*columns)), mp.mpf(1)
+    return list(zip(*columns)), 0
 
 
 def log_piece(f, leading, power, n, bits):
@@ -217,21 +219,29 @@ def log_tail(f, leading, n, bits):
     return polynomial(f, *SQRT_HALF, n, bits, w)
 
 
+def softplus_f32():
+    f, w = tail(mp.log1p, lambda z: z, 2)
+    center, _ = accurate_center(f, mp.mpf("0.45"), mp.mpf("0.55"), 24)
+    return polynomial(lambda h: f(center + h), mp.mpf("1e-9") - center, 1 - center, 10, 24, lambda h: w(center + h))
+
+
 SPECS = {
     # name: (significant bits, a function giving rows of coefficients and the largest relative error)
-    "exp_f32": (24, lambda: polynomial(lambda r: mp.expm1(r) / r, -LN2_16, LN2_16, 3, 24, lambda r: mp.exp(r) / r)),
+    "exp_coarse_f32": (24, lambda: polynomial(lambda r: mp.expm1(r) / r, -LN2_16, LN2_16, 3, 24, lambda r: mp.exp(r) / r)),
+    "exp_fine_f32": (24, lambda: polynomial(lambda r: mp.expm1(r) / r, -LN2_16, LN2_16, 4, 24, lambda r: mp.exp(r) / r)),
     "exp2_eighths_f32": (24, lambda: split_table([mp.mpf(2) ** (mp.mpf(j) / 8) for j in range(8)], 24)),
-    "expm1_f32": (24, lambda: exp_tail(5, 24)),
+    "exp_f32": (24, lambda: exp_tail(5, 24)),
+    "expm1_f32": (24, lambda: exp_tail(6, 24)),
     "log_f32": (24, lambda: log_tail(mp.log1p, lambda x: x, 9, 24)),
     "log2_f32": (24, lambda: log_tail(lambda x: mp.log1p(x) / mp.log(2), lambda x: x / mp.log(2), 9, 24)),
     "sin_f32": (24, lambda: polynomial(lambda y: (mp.sin(mp.sqrt(y)) / mp.sqrt(y) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 3, 24,
                                        lambda y: 1 / y)),
     "cos_f32": (24, lambda: polynomial(lambda y: (mp.cos(mp.sqrt(y)) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 4, 24, lambda y: 1 / y)),
-    "softplus_f32": (24, lambda: polynomial(lambda z: mp.log1p(z) / z, mp.mpf("1e-9"), 1, 10, 24)),
-    "mills_f32": (24, lambda: table(mills, octaves("14.5"), 8, 24, odd=False)),
-    "gelu_f32": (24, lambda: table(lambda t: t * mills(t), octaves("14.5"), 7, 24)),
-    "tanh_f32": (24, lambda: table(mp.tanh, octaves("9.02"), 7, 24)),
-    "erf_f32": (24, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("3.93") / mp.mpf("7.49") for i in range(8)], 7, 24, identity=True)),
+    "softplus_f32": (24, softplus_f32),
+    "mills_f32": (24, lambda: table(mills, octaves("14.5"), 8, 24, odd=False, start=6)),
+    "gelu_f32": (24, lambda: table(lambda t: t * mills(t), octaves("14.5"), 7, 24, slope=mp.mpf(1) / 2, start=6)),
+    "tanh_f32": (24, lambda: table(mp.tanh, octaves("9.02"), 7, 24, slope=1, start=6)),
+    "erf_f32": (24, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("3.93") / mp.mpf("7.49") for i in range(8)], 7, 24, slope=1)),
     "exp_f64": (53, lambda: exp_tail(11, 53)),
     "log_f64": (53, lambda: log_piece(mp.log1p, lambda x: x, 2, 10, 53)),
     "log2_f64": (53, lambda: log_piece(lambda x: mp.log1p(x) / mp.log(2), lambda x: x / mp.log(2), 2, 10, 53)),
@@ -246,7 +256,7 @@ SPECS = {
     "mills_f64_slope": (53, lambda: rational_slope(mills, 4, mp.mpf("38.7"), 4, 53)),
     "erfc_f64": (53, lambda: rational_mills(erfcx, 3, mp.mpf("27.4"), 24, 53)),
     "erfc_f64_slope": (53, lambda: rational_slope(erfcx, 3, mp.mpf("27.4"), 4, 53)),
-    "erf_f64": (53, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("5.93") / mp.mpf("7.49") for i in range(8)], 17, 53, identity=True)),
+    "erf_f64": (53, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("5.93") / mp.mpf("7.49") for i in range(8)], 17, 53, slope=1)),
     "pow_f32_log2": (53, lambda: polynomial(lambda y: 2 * mp.atanh(mp.sqrt(y)) / mp.sqrt(y) / mp.log(2), mp.mpf("1e-9"), mp.mpf("0.02945"), 6, 53)),
     "pow_f32_exp2": (53, lambda: polynomial(lambda x: mp.mpf(2) ** x, -0.5, 0.5, 8, 53)),
 }
@@ -258,7 +268,8 @@ def main(names):
         rows, worst = make()
         kind = "float" if bits == 24 else "double"
         shape = f"[{len(rows)}][{len(rows[0])}]" if len(rows) > 1 else f"[{len(rows[0])}]"
-        print(f"/* largest relative error 2^{mp.nstr(mp.log(worst, 2), 4)} */")
+        if worst:
+            print(f"/* largest relative error 2^{mp.nstr(mp.log(worst, 2), 4)} */")
         print(f"static const {kind} ody_{name}{shape} = {{")
         for row in rows:
             text = ", ".join(literal(c, bits) for c in row)

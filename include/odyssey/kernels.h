@@ -78,6 +78,7 @@ typedef struct ody_rows {
     unsigned flags;
 } ody_rows;
 typedef void (*ody_rows_fn)(const ody_rows *);
+typedef void (*ody_labelled_rows_fn)(const ody_rows *); /* in[1] points to an int64 a row */
 
 /* in[0] is (m, n), rows in_step bytes apart, a row contiguous; in[1] and out are (n): a reduction over m for each column.
  * With ODY_PARTIAL out is the lanes, (lanes, n) with rows out_step bytes apart; with ODY_FOLD in[0] is a stack of such. */
@@ -136,9 +137,9 @@ typedef struct ody_conv {
     void *workspace; /* sizes.workspace bytes for this piece alone; both 64-byte aligned */
 } ody_conv;
 /* What a convolution needs and how it may be cut: `tiles` of outputs in a group, `rows` of every image or, for the weight's
- * gradient, slabs; 1 where rows may not be cut. */
+ * gradient, slabs; 1 where rows may not be cut; images best at multiples of `images`. */
 typedef struct ody_conv_sizes {
-    size_t packed, workspace, tiles, rows;
+    size_t packed, workspace, tiles, rows, images;
 } ody_conv_sizes;
 typedef void (*ody_conv_fn)(const ody_conv *);
 typedef void (*ody_conv_sizes_fn)(const ody_conv *, ody_conv_sizes *);
@@ -343,6 +344,13 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_rows_fn, softmax_backward);
     /* out0 = in0 - exp(in1) sum(in0): in0 the incoming gradient, in1 log_softmax's result. */
     ODY_PAIR(ody_rows_fn, log_softmax_backward);
+    /* ---- cross entropy: cross_entropy.h. in1 is the row's label, an int64 in [0, n), n >= 1. ---------------------- */
+
+    /* out0, one value a row: log(sum(e^(in0 - max))) - (in0[label] - max). NaN where the row has NaN or inf. */
+    ODY_PAIR(ody_labelled_rows_fn, cross_entropy);
+    /* out0, n values a row: in2 (softmax(in0) - [column = label]), in2 one value a row. In place on in0 allowed. */
+    ODY_PAIR(ody_labelled_rows_fn, cross_entropy_backward);
+
     /* ---- convolution: conv.h, conv_weight.h. The result overlaps no input. ---------------------------------------- */
 
     /* y = activation(bias + weight * x): every element is one chain acc = fma(weight, x, acc) over (channel, kernel row,

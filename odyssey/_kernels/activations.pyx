@@ -13,6 +13,9 @@ from odyssey._kernels.dispatch cimport K
 from odyssey._kernels.elementwise cimport backward, map1, map2, map3, unary
 cimport numpy as cnp
 
+import numpy as np
+
+from odyssey._kernels.reductions import sum
 from odyssey.errors import ShapeError
 
 cnp.import_array()
@@ -102,6 +105,23 @@ def prelu(x: ArrayLike, weight: ArrayLike, out: Array | None = None) -> Array:
     cdef ndarray array = as_array(x, "prelu")
     return map2("prelu", ("x", "weight"), K.prelu_f32, K.prelu_f64, array, per_channel("prelu", array, weight), out, 1,
                 0, 0, True)
+
+
+def prelu_backward(grad: ArrayLike, x: ArrayLike, weight: ArrayLike) -> tuple[Array, Array]:
+    """(dx, dweight): grad where x > 0, else weight * grad; and the sum of x * grad over the x <= 0 that an entry served.
+
+    >>> od.prelu_backward(np.float32([[3, 4]]), np.float32([[-2, 2]]), np.float32([0.5]))
+    (array([[1.5, 4. ]], dtype=float32), array([-6.], dtype=float32))
+    """
+    cdef ndarray array = as_array(x, "prelu_backward")
+    cdef ndarray slope = per_channel("prelu_backward", array, weight)
+    # What each element adds to dweight; this call also says whether grad fits x.
+    terms = backward("prelu_backward", K.prelu_weight_terms_f32, K.prelu_weight_terms_f64, grad, array, None, 1, 0, 0)
+    dx = map3("prelu_backward", ("grad", "x", "weight"), K.prelu_backward_f32, K.prelu_backward_f64, grad, array, slope,
+              None, 1, 0, 0, True)
+    shared = None if PyArray_NDIM(slope) == 0 else tuple([axis for axis in range(PyArray_NDIM(array)) if axis != 1])
+    dweight = np.reshape(sum(terms, axis=shared), (<object> as_array(weight, "prelu_backward")).shape)
+    return dx, dweight if dweight.ndim else dweight[()]
 
 
 # ---- hard: clipped straight lines --------------------------------------------------------------------------------------

@@ -273,7 +273,7 @@ cdef object elementwise(const char *op, tuple names, ody_map_fn f32, ody_map_fn 
 
 # ---- arithmetic -------------------------------------------------------------------------------------------------------
 
-def add(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def add(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """a + b, elementwise, as `numpy.add`.
 
     Args:
@@ -295,7 +295,7 @@ def add(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     return binary("add", K.add_f32, K.add_f64, a, b, out, 1)
 
 
-def subtract(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def subtract(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """a - b, elementwise, as `numpy.subtract`. Operands, `out` and errors as in `add`.
 
     >>> od.subtract(np.float32([1, 2]), 3.0)
@@ -304,7 +304,7 @@ def subtract(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     return binary("subtract", K.subtract_f32, K.subtract_f64, a, b, out, 1)
 
 
-def multiply(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def multiply(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """a * b, elementwise, as `numpy.multiply`. Operands, `out` and errors as in `add`.
 
     >>> od.multiply(np.float32([1, 2]), np.float32([3, 4]))
@@ -313,7 +313,7 @@ def multiply(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     return binary("multiply", K.multiply_f32, K.multiply_f64, a, b, out, 1)
 
 
-def divide(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def divide(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """a / b, elementwise, as `numpy.divide`: x / 0 is an infinity of x's sign, 0 / 0 is NaN.
 
     Operands, `out` and errors as in `add`. No warning is issued.
@@ -324,7 +324,7 @@ def divide(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     return binary("divide", K.divide_f32, K.divide_f64, a, b, out, 3)
 
 
-def minimum(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def minimum(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """The smaller of a and b, NaN where either is, as `numpy.minimum`; of two zeros, b's.
 
     Operands, `out` and errors as in `add`.
@@ -335,7 +335,7 @@ def minimum(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     return binary("minimum", K.minimum_f32, K.minimum_f64, a, b, out, 1)
 
 
-def maximum(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def maximum(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """The larger of a and b, NaN where either is, as `numpy.maximum`; of two zeros, b's.
 
     Operands, `out` and errors as in `add`.
@@ -346,7 +346,7 @@ def maximum(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     return binary("maximum", K.maximum_f32, K.maximum_f64, a, b, out, 1)
 
 
-def power(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def power(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """a to the power b, elementwise, within 1 ulp, as C's `pow`: NaN for a negative a and a b that is no integer.
 
     Operands, `out` and errors as in `add`.
@@ -377,7 +377,7 @@ def axpy(alpha: float, x: ArrayLike, y: ArrayLike, out: Array | None = None) -> 
     return map2("axpy", ("x", "y"), K.axpy_f32, K.axpy_f64, x, y, out, 1, alpha, 0, True)
 
 
-def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike, out: Array | None = None) -> Array:
+def fma(a: ArrayLike | float, b: ArrayLike | float, c: ArrayLike | float, out: Array | None = None) -> Array:
     """a * b + c, rounded once (IEEE 754's fusedMultiplyAdd).
 
     Shapes broadcast; one or two operands may be Python numbers. `out` and errors as in `add`.

@@ -74,7 +74,7 @@ cdef extern from "odyssey/kernels.h" nogil:
         const void *bias
         int activation
     ctypedef struct ody_conv_sizes:
-        size_t packed, workspace, tiles, rows
+        size_t packed, workspace, tiles, rows, images
     ctypedef void (*ody_conv_fn)(const ody_conv *) noexcept nogil
     ctypedef void (*ody_conv_sizes_fn)(const ody_conv *, ody_conv_sizes *) noexcept nogil
 
@@ -199,3 +199,6 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_pool_workspace_fn pool_workspace_f32, pool_workspace_f64
         ody_pool_fn global_avg_pool2d_f32, global_avg_pool2d_f64
         ody_pool_fn global_avg_pool2d_backward_f32, global_avg_pool2d_backward_f64
+        # cross entropy
+        ody_rows_fn cross_entropy_f32, cross_entropy_f64
+        ody_rows_fn cross_entropy_backward_f32, cross_entropy_backward_f64

@@ -10,7 +10,7 @@ cimport numpy as cnp
 
 from odyssey._kernels.array cimport (GIL_WORTH, as_array, check_disjoint, checked_out, contiguous, describe, new_array,
                                      no_memory, normalise_axis, real_type, same_type)
-from odyssey._kernels.dispatch cimport K, run_reduction
+from odyssey._kernels.dispatch cimport K, run_reduction, run_rows
 from odyssey._kernels.kernels cimport ody_columns_fn, ody_rows, ody_rows_fn
 from odyssey._kernels.runtime cimport ody_pass, ody_reduction
 
@@ -147,6 +147,25 @@ cdef double count(ndarray x, const char *reduced) noexcept:
 
 
 def sum(x: ArrayLike, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, out: Array | None = None) -> Array:
+    """The sum of the elements; 0 for no elements. `numpy.sum`.
+
+    The order of the additions depends on the length alone, not on layout, threads or neighbours.
+
+    Args:
+        x: float32 or float64, of any layout.
+        axis: the axis or axes to reduce; None for all.
+        keepdims: keep reduced axes as axes of one.
+        out: where to write, of the result's shape; overlaps x nowhere.
+
+    Returns:
+        `out`, or a new array; a NumPy scalar where no axis is left.
+
+    Raises:
+        DTypeError, ShapeError, LayoutError: for arrays that do not fit, or an axis out of range.
+
+    >>> od.sum(np.float32([[1, 2], [3, 4]]), axis=0)
+    array([4., 6.], dtype=float32)
+    """
     cdef ody_reduction r
     cdef char reduced[64]
     cdef ndarray array = as_array(x, "sum")
@@ -159,6 +178,23 @@ def sum(x: ArrayLike, axis: int | tuple[int, ...] | None = None, keepdims: bool 
 
 
 def mean(x: ArrayLike, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, out: Array | None = None) -> Array:
+    """The mean of the elements; NaN for no elements. `numpy.mean`.
+
+    Args:
+        x: float32 or float64, of any layout.
+        axis: the axis or axes to reduce; None for all.
+        keepdims: keep reduced axes as axes of one.
+        out: where to write, of the result's shape; overlaps x nowhere.
+
+    Returns:
+        `out`, or a new array; a NumPy scalar where no axis is left.
+
+    Raises:
+        DTypeError, ShapeError, LayoutError: for arrays that do not fit, or an axis out of range.
+
+    >>> od.mean(np.float32([[1, 2], [3, 4]]), axis=1)
+    array([1.5, 3.5], dtype=float32)
+    """
     cdef ody_reduction r
     cdef char reduced[64]
     cdef ndarray array = as_array(x, "mean")
@@ -177,6 +213,26 @@ def var(
     keepdims: bool = False,
     out: Array | None = None,
 ) -> Array:
+    """The mean squared distance from the mean, over n - ddof; NaN where n <= ddof allows none. `numpy.var`.
+
+    Two passes: the mean first, then the squares of what differs from it.
+
+    Args:
+        x: float32 or float64, of any layout.
+        axis: the axis or axes to reduce; None for all.
+        ddof: what is taken from n in the divisor.
+        keepdims: keep reduced axes as axes of one.
+        out: where to write, of the result's shape; overlaps x nowhere.
+
+    Returns:
+        `out`, or a new array; a NumPy scalar where no axis is left.
+
+    Raises:
+        DTypeError, ShapeError, LayoutError: for arrays that do not fit, or an axis out of range.
+
+    >>> od.var(np.float32([1, 2, 3]), ddof=1)
+    np.float32(1.0)
+    """
     cdef ody_reduction r
     cdef char reduced[64]
     cdef ndarray array = as_array(x, "var")
@@ -209,10 +265,44 @@ cdef object extremum(const char *op, bint largest, object x, object axis, object
 
 
 def max(x: ArrayLike, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, out: Array | None = None) -> Array:
+    """The largest element, NaN if one is NaN. `numpy.max`.
+
+    Args:
+        x: float32 or float64, of any layout.
+        axis: the axis or axes to reduce; None for all.
+        keepdims: keep reduced axes as axes of one.
+        out: where to write, of the result's shape; overlaps x nowhere.
+
+    Returns:
+        `out`, or a new array; a NumPy scalar where no axis is left.
+
+    Raises:
+        DTypeError, ShapeError, LayoutError: for arrays that do not fit, or an axis out of range. ValueError: for no elements.
+
+    >>> od.max(np.float32([[1, 2], [4, 3]]), axis=1)
+    array([2., 4.], dtype=float32)
+    """
     return extremum("max", True, x, axis, keepdims, out)
 
 
 def min(x: ArrayLike, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, out: Array | None = None) -> Array:
+    """The smallest element, NaN if one is NaN. `numpy.min`.
+
+    Args:
+        x: float32 or float64, of any layout.
+        axis: the axis or axes to reduce; None for all.
+        keepdims: keep reduced axes as axes of one.
+        out: where to write, of the result's shape; overlaps x nowhere.
+
+    Returns:
+        `out`, or a new array; a NumPy scalar where no axis is left.
+
+    Raises:
+        DTypeError, ShapeError, LayoutError: for arrays that do not fit, or an axis out of range. ValueError: for no elements.
+
+    >>> od.min(np.float32([[1, 2], [4, 3]]), axis=1)
+    array([1., 3.], dtype=float32)
+    """
     return extremum("min", False, x, axis, keepdims, out)
 
 
@@ -231,6 +321,25 @@ cdef object place_of_extremum(const char *op, bint largest, ndarray x, const cha
 
 
 def argmax(x: ArrayLike, axis: int | None = None, keepdims: bool = False, out: Array | None = None) -> Array:
+    """Where the first maximum stands, int64; the first NaN, if any. `numpy.argmax`.
+
+    With axis=None the index counts through all of x in C order.
+
+    Args:
+        x: float32 or float64, of any layout.
+        axis: the axis to search along; None for all elements.
+        keepdims: keep reduced axes as axes of one.
+        out: where to write, of the result's shape; overlaps x nowhere.
+
+    Returns:
+        `out`, or a new array; a NumPy scalar where no axis is left.
+
+    Raises:
+        DTypeError, ShapeError, LayoutError: for arrays that do not fit, or an axis out of range. ValueError: for no elements.
+
+    >>> od.argmax(np.float32([[1, 5, 5], [4, 3, 2]]), axis=1)
+    array([1, 0])
+    """
     cdef char reduced[64]
     cdef ndarray array = as_array(x, "argmax")
     if axis is not None:
@@ -239,7 +348,34 @@ def argmax(x: ArrayLike, axis: int | None = None, keepdims: bool = False, out: A
     return place_of_extremum("argmax", True, array, reduced, keepdims, out)
 
 
+def argmin_of_rows(x, axis):
+    """Where the first minimum stands along one axis; not public, for min_backward."""
+    cdef char reduced[64]
+    cdef ndarray array = as_array(x, "argmin")
+    reduced_axes(axis, PyArray_NDIM(array), reduced, "argmin")
+    return place_of_extremum("argmin", False, array, reduced, False, None)
+
+
 def norm(x: ArrayLike, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, out: Array | None = None) -> Array:
+    """The square root of the sum of squares. `numpy.linalg.norm` of the elements.
+
+    Squares are not scaled: they overflow to inf above the square root of the largest number.
+
+    Args:
+        x: float32 or float64, of any layout.
+        axis: the axis or axes to reduce; None for all.
+        keepdims: keep reduced axes as axes of one.
+        out: where to write, of the result's shape; overlaps x nowhere.
+
+    Returns:
+        `out`, or a new array; a NumPy scalar where no axis is left.
+
+    Raises:
+        DTypeError, ShapeError, LayoutError: for arrays that do not fit, or an axis out of range.
+
+    >>> od.norm(np.float32([[3, 4], [6, 8]]), axis=1)
+    array([ 5., 10.], dtype=float32)
+    """
     cdef ody_reduction r
     cdef char reduced[64]
     cdef ndarray array = as_array(x, "norm")
@@ -252,6 +388,23 @@ def norm(x: ArrayLike, axis: int | tuple[int, ...] | None = None, keepdims: bool
 
 
 def logsumexp(x: ArrayLike, axis: int | tuple[int, ...] | None = None, keepdims: bool = False, out: Array | None = None) -> Array:
+    """log of the sum of e^x, the maximum subtracted first; -inf for no elements. `torch.logsumexp`.
+
+    Args:
+        x: float32 or float64, of any layout.
+        axis: the axis or axes to reduce; None for all.
+        keepdims: keep reduced axes as axes of one.
+        out: where to write, of the result's shape; overlaps x nowhere.
+
+    Returns:
+        `out`, or a new array; a NumPy scalar where no axis is left.
+
+    Raises:
+        DTypeError, ShapeError, LayoutError: for arrays that do not fit, or an axis out of range.
+
+    >>> od.logsumexp(np.float32([1000, 1000]))
+    np.float32(1000.6932)
+    """
     cdef ody_reduction r
     cdef char reduced[64]
     cdef ndarray array = as_array(x, "logsumexp")
@@ -263,3 +416,57 @@ def logsumexp(x: ArrayLike, axis: int | tuple[int, ...] | None = None, keepdims:
     set_pass(&r.pass_[1], type_num, K.logsumexp_rows_f32, K.logsumexp_rows_f64, K.logsumexp_columns_f32,
              K.logsumexp_columns_f64, 0, 14)
     return reduce("logsumexp", &r, array, type_num, type_num, reduced, keepdims, out, -INFINITY, False)
+
+
+def dot(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+    """The sum of a * b over two vectors; 0 for no elements. `numpy.dot`.
+
+    Args:
+        a, b: (n,), float32 or float64, of one dtype.
+        out: where to write, without axes.
+
+    Returns:
+        `out`, or a NumPy scalar.
+
+    One fused multiply-add a term, added up as every reduction is.
+
+    Raises:
+        DTypeError, ShapeError, LayoutError: for arrays that do not fit.
+
+    >>> od.dot(np.float32([1, 2]), np.float32([3, 4]))
+    np.float32(11.0)
+    """
+    cdef ody_rows r
+    cdef ndarray first = as_array(a, "dot"), second = as_array(b, "dot"), result = None
+    cdef int type_num = real_type(first, "dot", "a")
+    cdef double value[1]
+    same_type(second, type_num, "dot", "b")
+    if PyArray_NDIM(first) != 1 or PyArray_NDIM(second) != 1 or PyArray_DIMS(first)[0] != PyArray_DIMS(second)[0]:
+        raise ShapeError(f"dot: a and b must be 1-D and equally long\n  a: {describe(first)}    b: {describe(second)}\n"
+                         f"  remedy: odyssey.matmul multiplies matrices")
+    if out is not None:
+        result = checked_out(out, 0, NULL, type_num, "dot")
+        check_disjoint(result, first, "dot", "a")
+        check_disjoint(result, second, "dot", "b")
+    value[0] = 0
+    if PyArray_SIZE(first):
+        first = contiguous(first)
+        second = contiguous(second)
+        r.in_[0] = PyArray_DATA(first)
+        r.in_[1] = PyArray_DATA(second)
+        r.in_[2] = r.in_[3] = NULL
+        r.in_step[0] = r.in_step[1] = 0
+        r.out[0] = value
+        r.out[1] = r.out[2] = NULL
+        r.out_step[0] = 0
+        r.rows = 1
+        r.n = <size_t> PyArray_SIZE(first)
+        r.param[0] = 1
+        r.flags = 0
+        with nogil:
+            run_rows("dot", K.dot_f32 if type_num == NPY_FLOAT else K.dot_f64, &r, 1)
+    number = PyArray_Scalar(value, cnp.PyArray_DescrFromType(type_num), None)
+    if result is None:
+        return number
+    result[...] = number
+    return out

@@ -5,8 +5,8 @@ result's shape and type (else `ShapeError`, `DTypeError`), receives the result a
 Options such as `alpha` are rounded to x's type first. A backward takes the incoming gradient and what the forward took
 (`sigmoid_backward` and `tanh_backward` take the forward's result), all of one shape (else `ShapeError`).
 
-NaN goes through. Infinities give the limit: silu, gelu and mish of -inf are -0, and their gradients 0 at -inf and 1 at
-inf, where PyTorch's formulas multiply inf by 0.
+NaN goes through. Infinities give the limit: silu, gelu, mish and hard_swish of -inf are -0, and their gradients 0 at
+-inf and 1 at inf, where PyTorch's formulas multiply inf by 0.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from odyssey.typing import Array, ArrayLike
 SELU_ALPHA = np.longdouble("1.6732632423543772848170429916717")
 SELU_SCALE = np.longdouble("1.0507009873554804934193349852946")
 
-# From here on silu, gelu, mish and their gradients are at their limits: e^-10000 is 0 in float64.
-FAR = 1e4
+# From here on silu, gelu, mish and their gradients are at their limits: e^-12000 is 0 in long double too.
+FAR = 1.2e4
 
 
 def relu(x: ArrayLike, out: Array | None = None) -> Array:
@@ -381,7 +381,7 @@ def hard_swish(x: ArrayLike, out: Array | None = None) -> Array:
     array([-0.       ,  0.6666667,  5.       ], dtype=float32)
     """
     x = real("x", x)
-    z = wide(x)
+    z = np.maximum(wide(x), -FAR)
     return deliver(z * np.clip(z + 3, 0, 6) / 6, x.dtype, out)
 
 

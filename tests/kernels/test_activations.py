@@ -62,7 +62,7 @@ def test_backward_takes_one_shape_only(name, x):
         getattr(od, name)(x, x.astype(np.float64))
 
 
-@pytest.mark.parametrize("name", (*PLAIN, *BACKWARDS))
+@pytest.mark.parametrize("name", [*PLAIN, *BACKWARDS])
 def test_options_by_position_and_by_name(name, x):
     op = getattr(od, name)
     operands = [x] * (2 if name.endswith("backward") else 1)
@@ -147,7 +147,7 @@ def test_a_large_gradient_meets_an_underflowing_slope(isa, dtype):
         np.testing.assert_array_max_ulp(getattr(od, name)(grad, x), expected, 3)
 
 
-# ---- prelu -------------------------------------------------------------------------------------------------------------
+# ---- prelu -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (2, 6, 5), (3, 6, 4, 9), (1, 6, 70, 70), (0, 6), (2, 6, 0)])

@@ -35,7 +35,7 @@ def rng():
     return np.random.default_rng(20)
 
 
-# ---- shapes ------------------------------------------------------------------------------------------------------------
+# ---- shapes ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_broadcast_views_are_operands_too(isa):
     equal(od.sqrt(one), np.sqrt(one))
 
 
-# ---- numbers ------------------------------------------------------------------------------------------------------------
+# ---- numbers ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -205,7 +205,7 @@ def test_signs_of_zero(isa):
     assert np.signbit(od.minimum(zeros, -0.0)).all()
 
 
-# ---- memory ------------------------------------------------------------------------------------------------------------
+# ---- memory ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -333,9 +333,17 @@ def test_whatever_has_memory_is_an_operand(isa):
     pages.write(x.tobytes())
     read_only = x.copy()
     read_only.setflags(write=False)
-    for operand in (memoryview(x), Exporter(x), Interface(x), x.view(Named), memoryview(x)[::-1][::-1],
-                    np.frombuffer(pages, np.float32), np.frombuffer(x.tobytes(), np.float32), read_only,
-                    array.array("f", x)):
+    for operand in (
+        memoryview(x),
+        Exporter(x),
+        Interface(x),
+        x.view(Named),
+        memoryview(x)[::-1][::-1],
+        np.frombuffer(pages, np.float32),
+        np.frombuffer(x.tobytes(), np.float32),
+        read_only,
+        array.array("f", x),
+    ):
         equal(od.sqrt(operand), np.sqrt(x))
         equal(od.add(operand, x), x + x)
         equal(od.add(1.0, operand), x + 1)
@@ -365,7 +373,7 @@ def test_operands_are_released(isa):
     assert [sys.getrefcount(one) for one in (x, y, out)] == before
 
 
-# ---- threads -----------------------------------------------------------------------------------------------------------
+# ---- threads ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_thread_count_changes_no_bit(isa, rng):
@@ -394,7 +402,7 @@ def test_calls_from_many_python_threads_at_once(isa, threads):
         assert all(pool.map(work, range(16)))
 
 
-# ---- errors ------------------------------------------------------------------------------------------------------------
+# ---- errors ----------------------------------------------------------------------------------------------------------
 
 
 def message(call):
@@ -452,24 +460,19 @@ X = np.ones((2, 3), np.float32)
         ),
         (
             lambda: od.clip_backward(X, np.ones(3, np.float32), 0.0, 1.0),
-            "ShapeError: clip_backward: grad and x must have one shape\n"
-            "  grad: (2, 3) float32    x: (3,) float32",
+            "ShapeError: clip_backward: grad and x must have one shape\n  grad: (2, 3) float32    x: (3,) float32",
         ),
         (
             lambda: od.add(X, X, out=np.ones((3, 2), np.float32)),
-            "ShapeError: add: out must have shape (2, 3)\n"
-            "  out: (3, 2) float32",
+            "ShapeError: add: out must have shape (2, 3)\n  out: (3, 2) float32",
         ),
         (
             lambda: od.add(X, X, out=np.ones((2, 3))),
-            "DTypeError: add: out must have dtype float32\n"
-            "  out: (2, 3) float64",
+            "DTypeError: add: out must have dtype float32\n  out: (2, 3) float64",
         ),
         (
             lambda: od.add(X, X, out=np.broadcast_to(np.float32(0), (2, 3))),
-            "LayoutError: add: out is read-only\n"
-            "  out: (2, 3) float32\n"
-            "  remedy: pass a writable array",
+            "LayoutError: add: out is read-only\n  out: (2, 3) float32\n  remedy: pass a writable array",
         ),
         (
             lambda: od.add(X, X, out=[0.0]),

@@ -95,23 +95,59 @@ static void exercise_ody_map_fn(ody_map_fn f, int bits) {
                 }
 }
 
+/* Results that are places are int64; hashing every out in units of the element type covers them too. */
 static void exercise_rows(ody_rows_fn f, int bits, int labels) {
-    const size_t item = (size_t)bits / 8;
+    const size_t item = (size_t)bits / 8, rows = 5;
     for (int wild = 0; wild < 2; wild++)
-        for (int s = labels ? 1 : 0; s < SIZES; s++) {
-            const size_t n = sizes[s], rows = 5;
+        for (int s = 1; s < SIZES && sizes[s] <= 257; s++) {
+            const size_t n = sizes[s], step = 300 * item;
             prepare(bits, wild);
             if (labels)
                 for (size_t r = 0; r < rows; r++) ((int64_t *)in[1])[r] = (int64_t)(next() % n);
             ody_rows r = {.rows = rows, .n = n, .param = {0.5, 0.25, 1, 1}};
-            for (int i = 0; i < 4; i++) r.in[i] = in[i], r.in_step[i] = (ptrdiff_t)((n + 3) * item);
+            for (int i = 0; i < 4; i++) r.in[i] = in[i], r.in_step[i] = (ptrdiff_t)step;
             if (labels) r.in_step[1] = sizeof(int64_t);
-            for (int k = 0; k < 3; k++) r.out[k] = out[k], r.out_step[k] = (ptrdiff_t)((n + 5) * item);
+            for (int k = 0; k < 3; k++) r.out[k] = out[k], r.out_step[k] = (ptrdiff_t)step;
             f(&r);
-            for (int k = 0; k < 3; k++) absorb(out[k], rows * (n + 5), bits);
+            for (int k = 0; k < 3; k++) absorb(out[k], rows * 300, bits);
         }
 }
 static void exercise_ody_rows_fn(ody_rows_fn f, int bits) { exercise_rows(f, bits, 0); }
+static void exercise_ody_labelled_rows_fn(ody_labelled_rows_fn f, int bits) { exercise_rows(f, bits, 1); }
+
+static void exercise_ody_columns_fn(ody_columns_fn f, int bits) {
+    const size_t item = (size_t)bits / 8;
+    static _Alignas(64) char scratch[ODY_COLUMN_SCRATCH * 64];
+    for (int wild = 0; wild < 2; wild++)
+        for (int s = 1; s < SIZES && sizes[s] <= 257; s++)
+            for (size_t m = 1; m < 140; m = m * 3 + 1) {
+                prepare(bits, wild);
+                ody_columns c = {.in = {in[0], in[1]}, .out = out[0], .in_step = (ptrdiff_t)(300 * item), .m = m,
+                                 .n = sizes[s], .param = {0.5, 0.25, 1, 1}, .scratch = scratch};
+                f(&c);
+                absorb(out[0], sizes[s] + 8, bits);
+            }
+}
+
+static void exercise_pool(ody_pool_fn f, ody_pool_workspace_fn workspace, int bits, int global) {
+    for (int wild = 0; wild < 2; wild++)
+        for (size_t width = 4; width < 40; width += 5)
+            for (int kind = 0; kind < 4; kind++) {
+                prepare(bits, wild);
+                ody_pool p = {.planes = 3, .height = 7, .width = width, .kernel_h = 2, .kernel_w = 2, .stride_y = 2,
+                              .stride_x = 2, .in = {in[0], in[1]}, .out = out[0]};
+                if (kind == 1) p.kernel_h = 3, p.kernel_w = 3, p.padding_y = p.padding_x = 1;
+                if (kind == 2) p.stride_y = p.stride_x = 1, p.kernel_w = 3;
+                if (kind == 3) p.stride_x = 3, p.kernel_w = 3;
+                if (global) p.kernel_h = p.height, p.kernel_w = p.width, p.stride_y = p.stride_x = 1;
+                p.out_height = (p.height + 2 * p.padding_y - p.kernel_h) / p.stride_y + 1;
+                p.out_width = (p.width + 2 * p.padding_x - p.kernel_w) / p.stride_x + 1;
+                p.workspace = aligned_alloc(64, (workspace(&p) + 127) / 64 * 64);
+                f(&p);
+                free(p.workspace);
+                absorb(out[0], 3 * p.height * p.width, bits);
+            }
+}
 
 static void exercise_ody_gemm_fn(ody_gemm_fn f, ody_gemm_workspace_fn workspace, int bits) {
     const size_t item = (size_t)bits / 8, most = 41;
@@ -144,6 +180,11 @@ int main(void) {
     state = 1;                                                                                                         \
     hash = 14695981039346656037u;                                                                                      \
     exercise_ody_gemm_fn(TABLE.name, TABLE.workspace, bits);                                                           \
+    printf("%s %016" PRIx64 "\n", #name, hash);
+#define POOL_SLOT(name, bits)                                                                                          \
+    state = 1;                                                                                                         \
+    hash = 14695981039346656037u;                                                                                      \
+    exercise_pool(TABLE.name, TABLE.pool_workspace_f##bits, bits, strncmp(#name, "global", 6) == 0);                   \
     printf("%s %016" PRIx64 "\n", #name, hash);
 #include "slots.inc"
     return 0;

@@ -39,9 +39,12 @@ def slots() -> str:
     lines = []
     for type_, name in re.findall(r"ODY_PAIR\((\w+), (\w+)\);", (ROOT / "include/odyssey/kernels.h").read_text()):
         for bits in (32, 64):
-            if type_.endswith("workspace_fn"):
+            # Probes measure and compute nothing; convolutions are cut by their driver and hashed through Python.
+            if type_.endswith(("workspace_fn", "sizes_fn", "probe_fn", "conv_fn")):
                 continue
-            if type_ == "ody_gemm_fn":
+            if type_ == "ody_pool_fn":
+                lines.append(f"POOL_SLOT({name}_f{bits}, {bits})")
+            elif type_ == "ody_gemm_fn":
                 lines.append(f"GEMM_SLOT({name}_f{bits}, {name}_workspace_f{bits}, {bits})")
             else:
                 lines.append(f"SLOT({type_}, {name}_f{bits}, {bits})")

@@ -20,6 +20,10 @@ enum {
     CONV_BAND = 96,           /* pixels a band has at least */
 };
 
+/* What a tile does when its chains end: make a zero positive, so that it does not matter how many zeros of the padding
+ * were added on the way (conv_bundle.h); and relu. */
+enum { CONV_LAST = 1, CONV_RELU = 2 };
+
 #if defined(ODY_ISA_AVX512)
 #define CONV_VECS_FOR(rows) ((rows) <= 7 ? 4 : (rows) <= 8 ? 3 : 2)
 #define CONV_TILES(CASE)                                                                                               \
@@ -42,7 +46,7 @@ enum {
  * or go on from out where carry is set. Only tiles of one vector may be cut short (cols). */
 ODY_INLINE void K(conv_tile)(const int rows, const int vecs, size_t k, const real *a, size_t a_k, const real *b,
                              const ptrdiff_t *offset, real *out, ptrdiff_t out_row, size_t cols, const real *row_bias,
-                             int carry, int relu) {
+                             int carry, int end) {
     vec acc[GEMM_MR][4]; /* rows x vecs of it live, all in registers once the loops are unrolled */
     if (carry) {
         UNROLL for (int r = 0; r < rows; r++)
@@ -68,7 +72,10 @@ ODY_INLINE void K(conv_tile)(const int rows, const int vecs, size_t k, const rea
         }
         a += a_k;
     }
-    if (relu)
+    if (end & CONV_LAST)
+        UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = v_add(acc[r][v], v_zero());
+    if (end & CONV_RELU)
         UNROLL for (int r = 0; r < rows; r++)
             UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = K(relu_vec)(acc[r][v]);
     UNROLL for (int r = 0; r < rows; r++)
@@ -84,8 +91,8 @@ typedef void (*K(conv_tile_fn))(size_t, const real *, size_t, const real *, cons
 #define TILE_FUNCTION(rows, vecs)                                                                                      \
     static __attribute__((noinline)) void K(conv_tile_##rows##x##vecs)(                                                \
         size_t k, const real *a, size_t a_k, const real *b, const ptrdiff_t *offset, real *out, ptrdiff_t out_row,     \
-        size_t cols, const real *row_bias, int carry, int relu) {                                                      \
-        K(conv_tile)(rows, vecs, k, a, a_k, b, offset, out, out_row, cols, row_bias, carry, relu);                     \
+        size_t cols, const real *row_bias, int carry, int end) {                                                       \
+        K(conv_tile)(rows, vecs, k, a, a_k, b, offset, out, out_row, cols, row_bias, carry, end);                      \
     }
 CONV_TILES(TILE_FUNCTION)
 #undef TILE_FUNCTION
@@ -113,12 +120,13 @@ typedef struct K(conv_plan) {
     int dense;                   /* outputs are computed side by side and scattered at the end */
     conv_planes planes;
     size_t planes_elements, stage_elements, tail_elements, dense_elements;
+    size_t bundle;               /* vectors of images that go together in the lanes (conv_bundle.h); 0: pixels do */
 } K(conv_plan);
 
 static size_t K(conv_packed_elements)(const conv_taps *t) {
     const size_t tiles = (t->outputs + GEMM_MR - 1) / GEMM_MR;
     const size_t tile_rows = tiles ? (t->outputs + tiles - 1) / tiles : 1;
-    return t->channels * t->rows * t->cols * tiles * tile_rows;
+    return K(round_up)(t->channels * t->rows * t->cols * tiles * tile_rows + LANES, LANES) + K(round_up)(tiles, 16);
 }
 
 /* Everything but units depends on the whole convolution alone: the packed weights are laid out by it. */
@@ -169,6 +177,7 @@ static void K(plan_conv)(const conv_taps *t, size_t images, K(conv_plan) *p) {
     }
     if (p->units > images * p->bands) p->units = images * p->bands;
     if (p->units < 1) p->units = 1;
+    p->bundle = 0;
     p->group = CONV_WEIGHTS / sizeof(real) / (p->block * p->taps * p->tile_rows + 1);
     if (p->group < 1) p->group = 1;
 
@@ -185,9 +194,16 @@ static size_t K(conv_plan_workspace)(const K(conv_plan) *p) {
 
 /* ---- packing the weights ------------------------------------------------------------------------------------------ */
 
+/* Where packed weights keep, for each tile, the sum of its weights times zero: NaN where one is not finite. */
+static real *K(packed_finite)(const conv_taps *t, const K(conv_plan) *p, const real *packed) {
+    return (real *)packed + K(round_up)(t->channels * p->taps * p->tiles * p->tile_rows + LANES, LANES);
+}
+
 /* Tiles [tile, end) of a group's weights, for all channels. */
 static void K(pack_weights)(const conv_taps *t, const K(conv_plan) *p, const real *weight, size_t tile, size_t end,
                             real *packed) {
+    real *finite = K(packed_finite)(t, p, packed);
+    for (size_t i = tile; i < end; i++) finite[i] = 0;
     weight += t->weight_first;
     for (size_t block = 0; block < p->blocks; block++) {
         const size_t first = block * p->block, left = t->channels - first;
@@ -201,7 +217,16 @@ static void K(pack_weights)(const conv_taps *t, const K(conv_plan) *p, const rea
                         const real *from = weight + (ptrdiff_t)m * t->weight_m + (ptrdiff_t)(first + c) * t->weight_c +
                                            (ptrdiff_t)row * t->weight_row + (ptrdiff_t)col * t->weight_col;
                         for (size_t r = 0; r < rows; r++) to[r] = from[(ptrdiff_t)r * t->weight_m];
+                        for (size_t r = rows; r < p->tile_rows; r++) to[r] = 0;
                     }
+            const size_t n = channels * p->taps * p->tile_rows;
+            const real *panel = to - n;
+            vec nothing = v_zero();
+            for (size_t j = 0; j < n; j += LANES) {
+                const vec w = n - j < LANES ? v_load_n(panel + j, n - j, 0) : v_load(panel + j);
+                nothing = v_fma(w, v_zero(), nothing);
+            }
+            finite[i] += v_reduce_add(nothing);
         }
     }
 }
@@ -320,7 +345,7 @@ static void K(run_conv)(const K(conv_plan) *p, const K(conv_piece) *w, void *wor
                                 k, weights + tile * k * p->tile_rows, p->tile_rows, panel, table,
                                 out + (ptrdiff_t)((tile - w->tile) * p->tile_rows) * out_row + x, out_row, cols,
                                 w->bias ? w->bias + tile * p->tile_rows : NULL, carry,
-                                last && w->activation == ODY_RELU);
+                                last ? CONV_LAST | (w->activation == ODY_RELU ? CONV_RELU : 0) : 0);
                     }
                     if (last && slow_activation)
                         for (size_t m = tile0 * p->tile_rows; m < tile1 * p->tile_rows && m < t->outputs; m++)
@@ -337,106 +362,3 @@ static void K(run_conv)(const K(conv_plan) *p, const K(conv_piece) *w, void *wor
     }
 }
 
-/* ---- the slots ---------------------------------------------------------------------------------------------------- */
-
-static void K(conv2d_sizes)(const ody_conv *v, ody_conv_sizes *sizes) {
-    const conv_taps t = conv_forward_taps(v);
-    K(conv_plan) p;
-    K(plan_conv)(&t, v->batch, &p);
-    sizes->packed = K(conv_packed_elements)(&t) * v->groups * sizeof(real);
-    sizes->workspace = K(conv_plan_workspace)(&p);
-    sizes->tiles = p.tiles;
-    sizes->rows = p.planes.flat ? 1 : t.grid_h;
-}
-
-static void K(conv2d_pack)(const ody_conv *v) {
-    const conv_taps t = conv_forward_taps(v);
-    K(conv_plan) p;
-    K(plan_conv)(&t, v->batch, &p);
-    K(pack_weights)(&t, &p, (const real *)v->weight + (ptrdiff_t)(v->group * t.outputs) * t.weight_m, v->tile, v->tile_end,
-                    (real *)v->packed + v->group * K(conv_packed_elements)(&t));
-}
-
-static void K(conv2d)(const ody_conv *v) {
-    const conv_taps t = conv_forward_taps(v);
-    K(conv_plan) p;
-    K(plan_conv)(&t, v->batch, &p);
-    const real *x = v->x, *bias = v->bias;
-    const K(conv_piece) w = {
-        .source = x + (ptrdiff_t)(v->group * t.channels) * t.source_c,
-        .source_end = x + (ptrdiff_t)v->batch * t.source_image,
-        .packed = (const real *)v->packed + v->group * K(conv_packed_elements)(&t),
-        .bias = bias ? bias + v->group * t.outputs : NULL,
-        .out = (real *)v->y + (ptrdiff_t)(v->group * t.outputs) * t.out_m,
-        .image = v->image,
-        .images = v->images,
-        .row = v->row,
-        .rows = v->rows < t.grid_h - v->row ? v->rows : t.grid_h - v->row,
-        .tile = v->tile,
-        .tile_end = v->tile_end,
-        .activation = v->activation,
-    };
-    K(run_conv)(&p, &w, v->workspace);
-}
-
-/* The gradient of the input: a correlation for each residue of the strides, one after the other. */
-#define EACH_RESIDUE(v, t)                                                                                             \
-    for (size_t residue_y = 0; residue_y < (v)->stride_y; residue_y++)                                                 \
-        for (size_t residue_x = 0; residue_x < (v)->stride_x; residue_x++)                                             \
-            for (conv_taps t = conv_backward_taps(v, residue_y, residue_x), *once = &t; once && t.grid_h && t.grid_w;  \
-                 once = NULL)
-
-static void K(conv2d_backward_input_sizes)(const ody_conv *v, ody_conv_sizes *sizes) {
-    sizes->packed = sizes->workspace = 0;
-    sizes->tiles = 0;
-    sizes->rows = (v->height + v->stride_y - 1) / v->stride_y;
-    EACH_RESIDUE(v, t) {
-        K(conv_plan) p;
-        K(plan_conv)(&t, v->batch, &p);
-        const size_t workspace = K(conv_plan_workspace)(&p);
-        sizes->packed += K(conv_packed_elements)(&t) * v->groups * sizeof(real);
-        if (workspace > sizes->workspace) sizes->workspace = workspace;
-        sizes->tiles = p.tiles;
-        if (p.planes.flat) sizes->rows = 1;
-    }
-}
-
-static void K(conv2d_backward_input_pack)(const ody_conv *v) {
-    const size_t outputs = v->outputs / v->groups, kernel = v->kernel_h * v->kernel_w;
-    real *packed = v->packed;
-    EACH_RESIDUE(v, t) {
-        K(conv_plan) p;
-        K(plan_conv)(&t, v->batch, &p);
-        const size_t elements = K(conv_packed_elements)(&t);
-        K(pack_weights)(&t, &p, (const real *)v->weight + v->group * outputs * t.outputs * kernel, v->tile, v->tile_end,
-                        packed + v->group * elements);
-        packed += v->groups * elements;
-    }
-}
-
-static void K(conv2d_backward_input)(const ody_conv *v) {
-    const size_t outputs = v->outputs / v->groups;
-    const real *y = v->y, *packed = v->packed;
-    EACH_RESIDUE(v, t) {
-        K(conv_plan) p;
-        K(plan_conv)(&t, v->batch, &p);
-        const size_t elements = K(conv_packed_elements)(&t);
-        /* The piece's rows are rows of the grids, of which the later ones may have one less. */
-        const size_t end = v->row + v->rows < t.grid_h ? v->row + v->rows : t.grid_h;
-        const K(conv_piece) w = {
-            .source = y + (ptrdiff_t)(v->group * outputs) * t.source_c,
-            .source_end = y + (ptrdiff_t)v->batch * t.source_image,
-            .packed = packed + v->group * elements,
-            .out = (real *)v->x + (ptrdiff_t)(v->group * t.outputs) * t.out_m,
-            .image = v->image,
-            .images = v->images,
-            .row = v->row,
-            .rows = end > v->row ? end - v->row : 0,
-            .tile = v->tile,
-            .tile_end = v->tile_end,
-        };
-        packed += v->groups * elements;
-        if (w.rows) K(run_conv)(&p, &w, v->workspace);
-    }
-}
-#undef EACH_RESIDUE

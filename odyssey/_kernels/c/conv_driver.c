@@ -42,8 +42,9 @@ static void conv_task(void *context, size_t task) {
     task /= job->row_parts;
     const size_t image_part = task % job->image_parts;
     piece.group = task / job->image_parts;
-    piece.image = cut(piece.batch, job->image_parts, image_part);
-    piece.images = cut(piece.batch, job->image_parts, image_part + 1) - piece.image;
+    const size_t unit = job->sizes.images, units = (piece.batch + unit - 1) / unit;
+    piece.image = cut(units, job->image_parts, image_part) * unit;
+    piece.images = least(cut(units, job->image_parts, image_part + 1) * unit, piece.batch) - piece.image;
     piece.row = cut(job->rows, job->row_parts, row_part);
     piece.rows = cut(job->rows, job->row_parts, row_part + 1) - piece.row;
     piece.tile = cut(job->sizes.tiles, job->tile_parts, tile_part);
@@ -86,6 +87,12 @@ static size_t pieces_for(double work) {
     return most < 2 ? 2 : least(threads * EACH, most < 1e9 ? (size_t)most : (size_t)1e9);
 }
 
+/* Whether so many equal pieces keep the threads busy nearly all the time. */
+static int is_even(size_t pieces) {
+    const size_t threads = (size_t)ody_threads(), rounds = (pieces + threads - 1) / threads;
+    return 10 * pieces >= 9 * rounds * threads;
+}
+
 static double multiply_adds(const ody_conv *v) {
     return (double)v->batch * (double)v->outputs * (double)(v->out_height * v->out_width) *
            (double)(v->channels / v->groups) * (double)(v->kernel_h * v->kernel_w);
@@ -115,10 +122,11 @@ int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_
         for (size_t task = 0; task < packing.parts * v->groups; task++) pack_task(&packing, task);
     else ody_parallel(pack_task, &packing, packing.parts * v->groups);
 
-    /* Images first: their pieces share nothing. Then rows, which overlap a little; then outputs, which read all of x. */
+    /* Images first: their pieces share nothing. Then rows, which overlap a little; then outputs, which read all of x: both
+     * only where images leave a thread idle. */
     size_t wanted = (pieces + v->groups - 1) / v->groups;
-    job.image_parts = least(v->batch, wanted);
-    wanted = (wanted + job.image_parts - 1) / job.image_parts;
+    job.image_parts = least((v->batch + job.sizes.images - 1) / job.sizes.images, wanted);
+    wanted = is_even(v->groups * job.image_parts) ? 1 : (wanted + job.image_parts - 1) / job.image_parts;
     job.rows = job.sizes.rows;
     job.row_parts = least(job.rows, wanted);
     if (job.rows > 1 && job.rows < 4 * job.row_parts) job.row_parts = job.rows / 4 ? job.rows / 4 : 1;

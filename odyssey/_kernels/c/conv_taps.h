@@ -136,4 +136,11 @@ static inline conv_taps conv_backward_taps(const ody_conv *v, size_t residue_y, 
     return t;
 }
 
+/* The gradient of the input with all taps at once: sizes and strides only, for those who look up each tap's place. */
+static inline conv_taps conv_backward_all_taps(const ody_conv *v) {
+    ody_conv dense = *v;
+    dense.stride_y = dense.stride_x = 1;
+    return conv_backward_taps(&dense, 0, 0);
+}
+
 #endif

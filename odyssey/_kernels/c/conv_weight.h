@@ -153,6 +153,7 @@ static void K(conv2d_backward_weight_sizes)(const ody_conv *v, ody_conv_sizes *s
     sizes->workspace = (p.planes_elements + p.stage_elements + p.grad_elements) * sizeof(real) + p.offsets * sizeof(ptrdiff_t);
     sizes->tiles = rows ? (t.outputs + rows - 1) / rows : 0;
     sizes->rows = p.slabs;
+    sizes->images = 1;
 }
 
 /* One slab: the weights of outputs [tile, tile_end) and channels [channel, channel_end) of a group. */

@@ -16,6 +16,7 @@ enum {
     MAX_BLOCK = 32768,  /* elements: small enough to share out among threads */
     SHORT_ROW = 64,     /* elements below which copying rows together costs less than a kernel call for each */
     TILE = 64,          /* columns of a block whose rows lie closer together than its columns */
+    STREAM_BLOCK = 16384, /* bytes below which waiting for streaming stores costs more than they save */
     GRAIN = 32768,      /* the least a thread is given, in additions of floats: a microsecond and a half */
     SHARED = 4 * GRAIN, /* from here on work is shared; below, waking a thread takes longer than it saves */
     LINE = 64,          /* elements: whole cache lines of either type */
@@ -261,7 +262,14 @@ int ody_run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e) {
         for (int k = 0; k < e->outputs; k++) whole.out[k] = e->operand[e->inputs + k].data;
         return ody_run_map(op, f, &whole, e->inputs, e->outputs, e->itemsize, e->cost);
     }
-    ody_announce(op, w.outer * w.rows * w.columns * e->itemsize * (size_t)w.operands);
+    const size_t bytes = w.outer * w.rows * w.columns * e->itemsize * (size_t)w.operands;
+    ody_announce(op, bytes);
+    int streams = bytes > stream_threshold() && w.block_rows * w.block_columns * e->itemsize >= STREAM_BLOCK;
+    for (int k = e->inputs; k < w.operands; k++) {
+        streams &= !w.staged[k];
+        for (int i = 0; i < e->inputs; i++) streams &= e->operand[i].data != e->operand[k].data;
+    }
+    if (streams) w.flags |= ODY_STREAM;
     /* Staging an operand costs some additions an element, a block some more. */
     size_t element_cost = (size_t)e->cost * e->itemsize / sizeof(float) + 4 * (size_t)w.any_staged;
     size_t block_cost = w.block_rows * w.block_columns * element_cost + 256;

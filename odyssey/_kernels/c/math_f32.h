@@ -9,7 +9,7 @@
  * or f(0) = 0, and infinities give the limit.
  *
  * Three ideas recur.
- *   e^x = 2^k (1 + s) with s = e^r - 1 kept apart: adding it last, inside an fma, saves a rounding.
+ *   e^x = 2^k (T + w), T one of eight floats, w small and kept apart: added last it costs no rounding of its own.
  *   2^k as a product of two powers: the first keeps results normal, the second rounds once, into the subnormals.
  *   A self-gated unit is relu(x) - |x| E(|x|): E is small where its error would show.
  */
@@ -18,9 +18,32 @@
 
 #include "vec.h"
 
+/* largest relative error 2^-25.19 */
+static const float ody_exp_coarse_f32[3] = {
+    0x1.000000p+0f, 0x1.0008a6p-1f, 0x1.556a08p-3f,
+};
+
+/* largest relative error 2^-31.1 */
+static const float ody_exp_fine_f32[4] = {
+    0x1.000000p+0f, 0x1.000000p-1f, 0x1.555f8ep-3f, 0x1.55512cp-5f,
+};
+
+/* largest relative error 2^-48.0 */
+static const float ody_exp2_eighths_f32[2][8] = {
+    {0x1.000000p+0f, 0x1.172b84p+0f, 0x1.306fe0p+0f, 0x1.4bfdaep+0f, 0x1.6a09e6p+0f, 0x1.8ace54p+0f, 0x1.ae89fap+0f,
+     0x1.d5818ep+0f},
+    {0.0f, -0x1.c15742p-27f, 0x1.4636e2p-25f, -0x1.593abcp-25f, 0x1.9fcef4p-26f, 0x1.15506ep-27f, -0x1.a94b14p-26f,
+     -0x1.822dbcp-27f},
+};
+
 /* largest relative error 2^-28.21 */
 static const float ody_exp_f32[5] = {
     0x1.fffffcp-2f, 0x1.55548cp-3f, 0x1.555868p-5f, 0x1.123dcap-7f, 0x1.6ab3e8p-10f,
+};
+
+/* largest relative error 2^-32.9 */
+static const float ody_expm1_f32[6] = {
+    0x1.000000p-1f, 0x1.555554p-3f, 0x1.5554e8p-5f, 0x1.1113ccp-7f, 0x1.6d4e00p-10f, 0x1.9c3042p-13f,
 };
 
 /* largest relative error 2^-27.77 */
@@ -45,56 +68,78 @@ static const float ody_cos_f32[4] = {
     -0x1.000000p-1f, 0x1.55554ap-5f, -0x1.6c0c1ap-10f, 0x1.99e0eep-16f,
 };
 
-/* largest relative error 2^-27.47 */
+/* largest relative error 2^-30.01 */
 static const float ody_softplus_f32[10] = {
-    0x1.000000p+0f, -0x1.ffffd2p-2f, 0x1.554dd0p-2f, -0x1.ff23e2p-3f, 0x1.934b28p-3f, -0x1.3a429cp-3f, 0x1.b4aa98p-4f,
-    -0x1.d6a80cp-5f, 0x1.490ce6p-6f, -0x1.af330ep-9f,
+    -0x1.83b528p-2f, 0x1.701424p-3f, -0x1.7f8f30p-4f, 0x1.a50b92p-5f, -0x1.de00aep-6f, 0x1.1519cap-6f,
+    -0x1.44ea62p-7f, 0x1.970ca2p-8f, -0x1.1c31c2p-8f, 0x1.0d2852p-9f,
+};
+
+/* largest relative error 2^-26.64 */
+static const float ody_gelu_f32[9][8] = {
+    {0x1.796c74p+0f, 0x1.3622bep+1f, 0x1.f3bbe4p+1f, 0x1.73ebacp+2f, 0x1.167a62p+3f, 0x1.92daf8p+3f, 0.0f,
+     0x1.754510p-1f},
+    {0x1.3a33c8p-2f, 0x1.679510p-2f, 0x1.81c638p-2f, 0x1.8d5ca6p-2f, 0x1.9352ccp-2f, 0x1.95fc94p-2f, 0.0f,
+     0x1.c5c3b2p-3f},
+    {0x1.284690p-4f, 0x1.dd7a0cp-6f, 0x1.40a1eap-7f, 0x1.c6d634p-9f, 0x1.26711cp-10f, 0x1.94270ep-12f,
+     -0x1.f45fd0p-30f, 0x1.65929ap-3f},
+    {-0x1.3db736p-5f, -0x1.990368p-7f, -0x1.977398p-9f, -0x1.a901b8p-11f, -0x1.82c94ep-13f, -0x1.78076ap-15f,
+     -0x1.98843cp-2f, -0x1.d1da66p-4f},
+    {0x1.184a18p-6f, 0x1.26478cp-8f, 0x1.bc2862p-11f, 0x1.599ddap-13f, 0x1.bea456p-16f, 0x1.3531a8p-18f,
+     0x1.fff9fcp-3f, 0x1.e8ba42p-5f},
+    {-0x1.b1c452p-8f, -0x1.798abcp-10f, -0x1.b645f0p-13f, -0x1.020fa0p-15f, -0x1.dc78eap-19f, -0x1.d97ff2p-22f,
+     -0x1.100cc0p-3f, -0x1.baf41ap-6f},
+    {0x1.2f9ce6p-9f, 0x1.bcff60p-12f, 0x1.919940p-15f, 0x1.6aecbap-18f, 0x1.e39daap-22f, 0x1.5a4c28p-25f,
+     0x1.f8dc26p-5f, 0x1.678826p-7f},
+    {-0x1.9a4a92p-11f, -0x1.f8f676p-14f, -0x1.7b86c6p-17f, -0x1.ffd2cep-21f, -0x1.0770d2p-24f, -0x1.02fc3ep-28f,
+     -0x1.8634dep-6f, -0x1.0e8c82p-8f},
+    {0x1.0b1fbep-12f, 0x1.033294p-15f, 0x1.539698p-19f, 0x1.52f6d6p-23f, 0x1.fee128p-28f, 0x1.680f0ep-32f,
+     0x1.78826cp-8f, 0x1.7440e0p-10f},
 };
 
 /* largest relative error 2^-28.06 */
 static const float ody_mills_f32[10][8] = {
-    {0x1.f77eaep-3f, 0x1.70e654p-1f, 0x1.6c8b8cp+0f, 0x1.36bf42p+1f, 0x1.eda856p+1f, 0x1.763854p+2f, 0x1.18f15ep+3f,
-     0x1.901830p+3f},
-    {0x1.a93a6ep-2f, 0x1.38c338p-2f, 0x1.b3ea90p-3f, 0x1.285940p-3f, 0x1.8f9b7ap-4f, 0x1.0feaf0p-4f, 0x1.6f9854p-5f,
-     0x1.03bf82p-5f},
-    {-0x1.2ff9ccp-2f, -0x1.6e56a0p-3f, -0x1.889306p-4f, -0x1.8656c6p-5f, -0x1.739bc0p-6f, -0x1.60e880p-7f,
-     -0x1.46c87cp-8f, -0x1.4846bap-9f},
-    {0x1.5e7f26p-3f, 0x1.699360p-4f, 0x1.38ce16p-5f, 0x1.db8734p-7f, 0x1.4a7e90p-8f, 0x1.bf48e2p-10f, 0x1.1f1de0p-11f,
-     0x1.9c5f4ep-13f},
-    {-0x1.5bdafap-4f, -0x1.3ac5cap-5f, -0x1.c4f37cp-7f, -0x1.0f462ap-8f, -0x1.1a6d84p-10f, -0x1.153604p-12f,
-     -0x1.f2db92p-15f, -0x1.017738p-16f},
-    {0x1.33bcbap-5f, 0x1.f05af0p-7f, 0x1.2f1a6cp-8f, 0x1.247b9ap-10f, 0x1.d18a0ap-13f, 0x1.507bd8p-15f,
-     0x1.acac46p-18f, 0x1.3f9d34p-20f},
-    {-0x1.f00148p-7f, -0x1.6890eap-8f, -0x1.7b4b2ap-10f, -0x1.2bf212p-12f, -0x1.726c06p-15f, -0x1.902ea6p-18f,
-     -0x1.6b5a76p-21f, -0x1.8a439ep-24f},
-    {0x1.719d10p-8f, 0x1.e8a7d0p-10f, 0x1.c0c792p-12f, 0x1.2632d4p-14f, 0x1.1e635cp-17f, 0x1.d271fep-21f,
-     0x1.302f32p-24f, 0x1.e4a652p-28f},
-    {-0x1.04fb18p-9f, -0x1.3b0988p-11f, -0x1.02f6ecp-13f, -0x1.1ccbeep-16f, -0x1.d01deap-20f, -0x1.169bb8p-23f,
-     -0x1.16ce22p-27f, -0x1.342ebap-31f},
-    {0x1.58abb6p-11f, 0x1.76a21cp-13f, 0x1.035d2ep-15f, 0x1.064926p-18f, 0x1.559eecp-22f, 0x1.4b05dep-26f,
-     0x1.eaede2p-31f, 0x1.637a22p-35f},
+    {0x1.6c8b8cp+0f, 0x1.36bf42p+1f, 0x1.eda856p+1f, 0x1.763854p+2f, 0x1.18f15ep+3f, 0x1.901830p+3f, 0x1.f77eaep-3f,
+     0x1.70e654p-1f},
+    {0x1.b3ea90p-3f, 0x1.285940p-3f, 0x1.8f9b7ap-4f, 0x1.0feaf0p-4f, 0x1.6f9854p-5f, 0x1.03bf82p-5f, 0x1.a93a6ep-2f,
+     0x1.38c338p-2f},
+    {-0x1.889306p-4f, -0x1.8656c6p-5f, -0x1.739bc0p-6f, -0x1.60e880p-7f, -0x1.46c87cp-8f, -0x1.4846bap-9f,
+     -0x1.2ff9ccp-2f, -0x1.6e56a0p-3f},
+    {0x1.38ce16p-5f, 0x1.db8734p-7f, 0x1.4a7e90p-8f, 0x1.bf48e2p-10f, 0x1.1f1de0p-11f, 0x1.9c5f4ep-13f,
+     0x1.5e7f26p-3f, 0x1.699360p-4f},
+    {-0x1.c4f37cp-7f, -0x1.0f462ap-8f, -0x1.1a6d84p-10f, -0x1.153604p-12f, -0x1.f2db92p-15f, -0x1.017738p-16f,
+     -0x1.5bdafap-4f, -0x1.3ac5cap-5f},
+    {0x1.2f1a6cp-8f, 0x1.247b9ap-10f, 0x1.d18a0ap-13f, 0x1.507bd8p-15f, 0x1.acac46p-18f, 0x1.3f9d34p-20f,
+     0x1.33bcbap-5f, 0x1.f05af0p-7f},
+    {-0x1.7b4b2ap-10f, -0x1.2bf212p-12f, -0x1.726c06p-15f, -0x1.902ea6p-18f, -0x1.6b5a76p-21f, -0x1.8a439ep-24f,
+     -0x1.f00148p-7f, -0x1.6890eap-8f},
+    {0x1.c0c792p-12f, 0x1.2632d4p-14f, 0x1.1e635cp-17f, 0x1.d271fep-21f, 0x1.302f32p-24f, 0x1.e4a652p-28f,
+     0x1.719d10p-8f, 0x1.e8a7d0p-10f},
+    {-0x1.02f6ecp-13f, -0x1.1ccbeep-16f, -0x1.d01deap-20f, -0x1.169bb8p-23f, -0x1.16ce22p-27f, -0x1.342ebap-31f,
+     -0x1.04fb18p-9f, -0x1.3b0988p-11f},
+    {0x1.035d2ep-15f, 0x1.064926p-18f, 0x1.559eecp-22f, 0x1.4b05dep-26f, 0x1.eaede2p-31f, 0x1.637a22p-35f,
+     0x1.58abb6p-11f, 0x1.76a21cp-13f},
 };
 
 /* largest relative error 2^-26.05 */
 static const float ody_tanh_f32[9][8] = {
-    {0.0f, 0x1.d0ff2cp-2f, 0x1.c60c2ap-1f, 0x1.8460b2p+0f, 0x1.36b1ccp+1f, 0x1.d2e3cap+1f, 0x1.5adcd2p+2f,
-     0x1.f703c8p+2f},
-    {0.0f, 0x1.b377e6p-2f, 0x1.6b6ceap-1f, 0x1.d0fe6ap-1f, 0x1.f8150ep-1f, 0x1.ff4e2cp-1f, 0x1.fffadcp-1f,
-     0x1.fffff6p-1f},
-    {0x1.000000p+0f, 0x1.a367eap-1f, 0x1.fc11f2p-2f, 0x1.66c986p-3f, 0x1.f6d1c2p-6f, 0x1.636a0ap-9f, 0x1.48eed4p-14f,
-     0x1.3fe62ap-21f},
-    {-0x1.215e68p-23f, -0x1.64b6fep-2f, -0x1.68a32ep-2f, -0x1.45d8d4p-3f, -0x1.ef0826p-6f, -0x1.62f0bcp-9f,
-     -0x1.49a69cp-14f, -0x1.40a756p-21f},
-    {-0x1.555322p-2f, -0x1.ffa03ep-4f, 0x1.5a82b2p-4f, 0x1.60abdap-4f, 0x1.3fbd78p-6f, 0x1.d802f2p-10f,
-     0x1.b7ac64p-15f, 0x1.ac8d3cp-22f},
-    {-0x1.6a51a0p-13f, 0x1.5a94c8p-3f, 0x1.d689c0p-5f, -0x1.9c69fcp-6f, -0x1.2bfd12p-7f, -0x1.d4e202p-11f,
-     -0x1.ab8624p-16f, -0x1.a016d6p-23f},
-    {0x1.14599ap-3f, -0x1.8d876ep-7f, -0x1.d9f8d0p-5f, -0x1.001b58p-9f, 0x1.a34c20p-9f, 0x1.71d882p-12f,
-     0x1.5554ecp-17f, 0x1.46523ep-24f},
-    {-0x1.d5a666p-8f, -0x1.de75acp-5f, 0x1.96ed2ep-7f, 0x1.be7d72p-8f, -0x1.7173fep-11f, -0x1.f85fc0p-14f,
-     -0x1.1c6980p-18f, -0x1.14a57ap-25f},
-    {-0x1.4c6956p-5f, 0x1.8a4816p-6f, 0x1.4a1d42p-7f, -0x1.f4e3c8p-9f, -0x1.0e7b7ep-18f, 0x1.24bac0p-15f,
-     0x1.462ad4p-20f, 0x1.548d1ap-27f},
+    {0x1.c60c2ap-1f, 0x1.8460b2p+0f, 0x1.36b1ccp+1f, 0x1.d2e3cap+1f, 0x1.5adcd2p+2f, 0x1.f703c8p+2f, 0.0f,
+     0x1.d0ff2cp-2f},
+    {0x1.6b6ceap-1f, 0x1.d0fe6ap-1f, 0x1.f8150ep-1f, 0x1.ff4e2cp-1f, 0x1.fffadcp-1f, 0x1.fffff6p-1f, 0.0f,
+     0x1.b377e6p-2f},
+    {0x1.fc11f2p-2f, 0x1.66c986p-3f, 0x1.f6d1c2p-6f, 0x1.636a0ap-9f, 0x1.48eed4p-14f, 0x1.3fe62ap-21f,
+     0x1.565dd4p-31f, 0x1.a367eap-1f},
+    {-0x1.68a32ep-2f, -0x1.45d8d4p-3f, -0x1.ef0826p-6f, -0x1.62f0bcp-9f, -0x1.49a69cp-14f, -0x1.40a756p-21f,
+     -0x1.a4b7b8p-23f, -0x1.64b6fep-2f},
+    {0x1.5a82b2p-4f, 0x1.60abdap-4f, 0x1.3fbd78p-6f, 0x1.d802f2p-10f, 0x1.b7ac64p-15f, 0x1.ac8d3cp-22f,
+     -0x1.5552b2p-2f, -0x1.ffa03ep-4f},
+    {0x1.d689c0p-5f, -0x1.9c69fcp-6f, -0x1.2bfd12p-7f, -0x1.d4e202p-11f, -0x1.ab8624p-16f, -0x1.a016d6p-23f,
+     -0x1.92d398p-13f, 0x1.5a94c8p-3f},
+    {-0x1.d9f8d0p-5f, -0x1.001b58p-9f, 0x1.a34c20p-9f, 0x1.71d882p-12f, 0x1.5554ecp-17f, 0x1.46523ep-24f,
+     0x1.14921ap-3f, -0x1.8d876ep-7f},
+    {0x1.96ed2ep-7f, 0x1.be7d72p-8f, -0x1.7173fep-11f, -0x1.f85fc0p-14f, -0x1.1c6980p-18f, -0x1.14a57ap-25f,
+     -0x1.e87080p-8f, -0x1.de75acp-5f},
+    {0x1.4a1d42p-7f, -0x1.f4e3c8p-9f, -0x1.0e7b7ep-18f, 0x1.24bac0p-15f, 0x1.462ad4p-20f, 0x1.548d1ap-27f,
+     -0x1.4a0502p-5f, 0x1.8a4816p-6f},
 };
 
 /* largest relative error 2^-27.04 */
@@ -133,11 +178,21 @@ static const double ody_pow_f32_exp2[8] = {
 
 /* ---- pieces ---------------------------------------------------------------------------------------------------- */
 
-/* c[0] + c[1] x + ... + c[n-1] x^(n-1), n a constant. */
+/* c[0] + c[1] x + ... + c[n-1] x^(n-1), n a constant: one chain of fma, */
 ODY_INLINE f32x16 f32x16_horner(f32x16 x, const float *c, int n) {
     f32x16 p = f32x16_splat(c[n - 1]);
     for (int i = n - 2; i >= 0; i--) p = f32x16_fma(p, x, f32x16_splat(c[i]));
     return p;
+}
+/* or c[0] + x (...), what is in the brackets in two chains, half as long for one instruction more. */
+ODY_INLINE f32x16 f32x16_horner2(f32x16 x, const float *c, int n) {
+    f32x16 x2 = f32x16_mul(x, x), p = f32x16_splat(c[n - 1]), q = f32x16_splat(c[n - 2]);
+    for (int i = n - 3; i >= 1; i -= 2) {
+        p = f32x16_fma(p, x2, f32x16_splat(c[i]));
+        if (i > 1) q = f32x16_fma(q, x2, f32x16_splat(c[i - 1]));
+    }
+    p = n % 2 ? f32x16_fma(p, x, q) : f32x16_fma(q, x, p);
+    return f32x16_fma(p, x, f32x16_splat(c[0]));
 }
 
 /* 2^k for -126 <= k <= 127. */
@@ -148,105 +203,158 @@ ODY_INLINE f32x16 f32x16_exp2i(i32x16 k) {
 /* v where x is negative or -0, else 0; and the like. The sign bit alone decides, NaN's too. */
 ODY_INLINE m32x16 f32x16_sign(f32x16 x) { return i32x16_gt(i32x16_splat(0), f32x16_bits(x)); }
 
+/* min(|x|, limit), where NaN may give limit: an integer comparison, which more execution units can do. */
+ODY_INLINE f32x16 f32x16_magnitude(f32x16 x, float limit) {
+    return f32x16_from_bits(i32x16_min(f32x16_bits(f32x16_abs(x)), f32x16_bits(f32x16_splat(limit))));
+}
+
 /* max(x, 0), but -0 stays -0 and NaN stays NaN. */
 ODY_INLINE f32x16 f32x16_positive(f32x16 x) { return f32x16_max(f32x16_zero(), x); }
 
 /*
- * e^(x + lo) = 2^k (1 + s + s_lo), |lo| << |x| < 2^22: x + lo = k ln 2 + r + r_lo, s + s_lo = r + (r_lo + r^2 P(r)).
- * s alone is good to 2^-26.
+ * e^x = 2^k (T + w), T = 2^(j/8), x = (k + j/8) ln 2 + r with |r| < 0.0434: w = T_lo + T (e^r - 1) stays below 0.1, so that
+ * T + w is good to 2^-28 before it is rounded, and whatever it multiplies unrounded as well.
+ * `e` is k as it stands in the exponent field, k 2^23. |x| < 2^18.
  */
 typedef struct {
-    f32x16 s, s_lo;
-    i32x16 k;
+    f32x16 T, w;
+    i32x16 e;
 } ody_exp_f32_parts;
 
-ODY_INLINE ody_exp_f32_parts f32x16_exp_parts(f32x16 x, f32x16 lo) {
+/* Constants that make variants: e^-x for nothing, e^(x + lo) with |lo| << |x|, one fma less and good to 2^-25.1. */
+enum { ODY_EXP_NEGATED = 1, ODY_EXP_LO = 2, ODY_EXP_COARSE = 4 };
+
+ODY_INLINE ody_exp_f32_parts f32x16_exp_parts_of(f32x16 x, f32x16 lo, int variant) {
+    const int negated = variant & ODY_EXP_NEGATED, coarse = variant & ODY_EXP_COARSE, n_terms = coarse ? 3 : 4;
+    const float *c = coarse ? ody_exp_coarse_f32 : ody_exp_fine_f32, scale = negated ? -0x1.715476p+3f : 0x1.715476p+3f;
     const f32x16 magic = f32x16_splat(0x1.8p23f); /* adding it rounds to an integer, and leaves that in the low bits */
-    f32x16 t = f32x16_fma(x, f32x16_splat(0x1.715476p+0f), magic);
-    f32x16 n = f32x16_sub(t, magic);
-    f32x16 r_hi = f32x16_fnma(n, f32x16_splat(0x1.62e430p-1f), x); /* exact */
-    f32x16 more = f32x16_fnma(n, f32x16_splat(-0x1.05c610p-29f), lo);
-    f32x16 r = f32x16_add(r_hi, more), r_lo = f32x16_sub(more, f32x16_sub(r, r_hi));
-    f32x16 tail = f32x16_fma(f32x16_mul(r, r), f32x16_horner(r, ody_exp_f32, 5), r_lo);
-    f32x16 s = f32x16_add(r, tail), s_lo = f32x16_sub(tail, f32x16_sub(s, r));
-    return (ody_exp_f32_parts){s, s_lo, i32x16_sub(f32x16_bits(t), f32x16_bits(magic))};
+    const f32x16 ln2 = f32x16_splat(negated ? -0x1.62e430p-4f : 0x1.62e430p-4f);
+    const f32x16 ln2_lo = f32x16_splat(negated ? 0x1.05c610p-32f : -0x1.05c610p-32f);
+    f32x16 t = f32x16_fma(x, f32x16_splat(scale), magic), n = f32x16_sub(t, magic);
+    i32x16 j = f32x16_bits(t);
+    f32x16 r = f32x16_fnma(n, ln2, x); /* exact; -r if negated */
+    r = variant & ODY_EXP_LO ? f32x16_add(r, f32x16_fnma(n, ln2_lo, lo)) : f32x16_fnma(n, ln2_lo, r);
+    f32x16 T = f32x16_lookup8(ody_exp2_eighths_f32[0], j), T_lo = f32x16_lookup8(ody_exp2_eighths_f32[1], j);
+    f32x16 p = f32x16_splat(c[n_terms - 1]), Tr = f32x16_mul(T, r);
+    for (int i = n_terms - 2; i >= 0; i--)
+        p = negated ? f32x16_fnma(p, r, f32x16_splat(c[i])) : f32x16_fma(p, r, f32x16_splat(c[i]));
+    f32x16 w = negated ? f32x16_fnma(Tr, p, T_lo) : f32x16_fma(Tr, p, T_lo);
+    return (ody_exp_f32_parts){T, w, i32x16_and(i32x16_shl(j, 20), i32x16_splat((int32_t)0xff800000))};
 }
+ODY_INLINE ody_exp_f32_parts f32x16_exp_minus(f32x16 x) { return f32x16_exp_parts_of(x, f32x16_zero(), ODY_EXP_NEGATED); }
+ODY_INLINE ody_exp_f32_parts f32x16_exp_minus_lo(f32x16 x, f32x16 lo) {
+    return f32x16_exp_parts_of(x, lo, ODY_EXP_NEGATED | ODY_EXP_LO);
+}
+
+/* v 2^k for e = k 2^23, v and the result normal. */
+ODY_INLINE f32x16 f32x16_shift(f32x16 v, i32x16 e) { return f32x16_from_bits(i32x16_add(f32x16_bits(v), e)); }
 
 /* 2^k = a b for -190 <= k <= 127: a = 2^max(k, -64) keeps what it multiplies normal, b brings it down in one rounding. */
 typedef struct {
     f32x16 a, b;
+    i32x16 e; /* of a */
 } ody_scale_f32;
 
-ODY_INLINE ody_scale_f32 f32x16_scale(i32x16 k) {
-    i32x16 high = i32x16_max(k, i32x16_splat(-64));
-    return (ody_scale_f32){f32x16_exp2i(high), f32x16_exp2i(i32x16_sub(k, high))};
+ODY_INLINE ody_scale_f32 f32x16_scale(i32x16 e) {
+    const f32x16 one = f32x16_splat(1.0f);
+    i32x16 high = i32x16_max(e, i32x16_splat(-64 * (1 << 23)));
+    return (ody_scale_f32){f32x16_shift(one, high), f32x16_shift(one, i32x16_sub(e, high)), high};
+}
+
+/* p (T + w), rounded once or nearly so. */
+ODY_INLINE f32x16 f32x16_mul_sum(f32x16 p, f32x16 T, f32x16 w) {
+    f32x16 y = f32x16_mul(p, T), y_lo = f32x16_fms(p, T, y);
+    return f32x16_add(y, f32x16_fma(p, w, y_lo));
 }
 
 /* ---- exponentials ---------------------------------------------------------------------------------------------- */
 
-/* e^x. x beyond [-104, 89] gives 0 and inf. */
-ODY_INLINE f32x16 f32x16_exp(f32x16 x) {
+/* e^x. Where the result may be subnormal or infinite: x clamped to where it is 0 and inf, 2^k applied in two factors. */
+ODY_INLINE f32x16 f32x16_exp_wide(f32x16 x) {
     x = f32x16_min(f32x16_splat(89.0f), f32x16_max(f32x16_splat(-104.0f), x)); /* in this order NaN passes */
-    ody_exp_f32_parts e = f32x16_exp_parts(x, f32x16_zero());
-    i32x16 half = i32x16_sra(e.k, 1);
-    f32x16 y = f32x16_mul(f32x16_add(f32x16_splat(1.0f), e.s), f32x16_exp2i(half));
-    return f32x16_mul(y, f32x16_exp2i(i32x16_sub(e.k, half)));
-}
-
-/* e^x - 1 = (2^k - 1) + 2^k s, both sums with their rounding errors carried along. */
-ODY_INLINE f32x16 f32x16_expm1(f32x16 x) {
+    ody_exp_f32_parts p = f32x16_exp_parts_of(x, f32x16_zero(), ODY_EXP_COARSE);
+    i32x16 half = i32x16_and(i32x16_sra(p.e, 1), i32x16_splat((int32_t)0xff800000));
     const f32x16 one = f32x16_splat(1.0f);
-    f32x16 t = f32x16_min(f32x16_splat(89.0f), f32x16_max(f32x16_splat(-17.4f), x));
-    ody_exp_f32_parts e = f32x16_exp_parts(t, f32x16_zero());
-    i32x16 k = i32x16_min(e.k, i32x16_splat(127));
-    f32x16 a = f32x16_exp2i(k), a_1 = f32x16_sub(a, one), a_1_lo = f32x16_sub(f32x16_sub(a, a_1), one);
-    f32x16 y = f32x16_fma(a, e.s, a_1);
-    f32x16 y_lo = f32x16_fma(a, e.s_lo, f32x16_fma(a, e.s, f32x16_sub(a_1, y)));
-    y = f32x16_add(y, f32x16_add(y_lo, a_1_lo));
-    return f32x16_copysign(f32x16_mul(y, f32x16_exp2i(i32x16_sub(e.k, k))), x);
+    f32x16 y = f32x16_mul(f32x16_add(p.T, p.w), f32x16_shift(one, half));
+    return f32x16_mul(y, f32x16_shift(one, i32x16_sub(p.e, half)));
+}
+ODY_INLINE f32x16 f32x16_exp(f32x16 x) {
+    if (__builtin_expect(!m32x16_all(f32x16_le(f32x16_abs(x), f32x16_splat(87.0f))), 0)) return f32x16_exp_wide(x);
+    ody_exp_f32_parts p = f32x16_exp_parts_of(x, f32x16_zero(), ODY_EXP_COARSE);
+    return f32x16_shift(f32x16_add(p.T, p.w), p.e);
 }
 
 /*
- * 1 / (1 + e^-x). With z = e^-|x| = a b (1 + s): 1 / (1 + z) to about 30 bits, as q + q err, times z for negative x.
- * sigmoid(-inf) = 0.
+ * e^x - 1 must not lose small x, so here e^x = 2^k (1 + s): x = k ln 2 + r + r_lo, s + s_lo = r + (r_lo + r^2 P(r)). Then
+ * (2^k - 1) + 2^k s, all sums with their rounding errors carried along.
  */
+ODY_INLINE f32x16 f32x16_expm1(f32x16 x) {
+    const f32x16 one = f32x16_splat(1.0f), magic = f32x16_splat(0x1.8p23f);
+    f32x16 c = f32x16_min(f32x16_splat(89.0f), f32x16_max(f32x16_splat(-17.4f), x));
+    f32x16 t = f32x16_fma(c, f32x16_splat(0x1.715476p+0f), magic), n = f32x16_sub(t, magic);
+    f32x16 r_hi = f32x16_fnma(n, f32x16_splat(0x1.62e430p-1f), c); /* exact */
+    f32x16 more = f32x16_mul(n, f32x16_splat(0x1.05c610p-29f));
+    f32x16 r = f32x16_add(r_hi, more), r_lo = f32x16_sub(more, f32x16_sub(r, r_hi));
+    f32x16 tail = f32x16_fma(f32x16_mul(r, r), f32x16_horner2(r, ody_expm1_f32, 6), r_lo);
+    f32x16 s = f32x16_add(r, tail), s_lo = f32x16_sub(tail, f32x16_sub(s, r));
+
+    i32x16 k = i32x16_sub(f32x16_bits(t), f32x16_bits(magic)), k_a = i32x16_min(k, i32x16_splat(127));
+    f32x16 a = f32x16_exp2i(k_a), a_1 = f32x16_sub(a, one), a_1_lo = f32x16_sub(f32x16_sub(a, a_1), one);
+    f32x16 y = f32x16_fma(a, s, a_1);
+    f32x16 y_lo = f32x16_fma(a, s_lo, f32x16_fma(a, s, f32x16_sub(a_1, y)));
+    y = f32x16_add(y, f32x16_add(y_lo, a_1_lo));
+    return f32x16_copysign(f32x16_mul(y, f32x16_exp2i(i32x16_sub(k, k_a))), x);
+}
+
+/* 1 / (1 + z), z = e^-x = aT + a w: d + d_lo = 1 + z to about 48 bits, the quotient with its remainder carried along. */
+ODY_INLINE f32x16 f32x16_sigmoid_div(ody_exp_f32_parts z, i32x16 e) {
+    const f32x16 one = f32x16_splat(1.0f);
+    f32x16 aT = f32x16_shift(z.T, e), d_0 = f32x16_add(one, aT), from_aT = f32x16_sub(d_0, one);
+    f32x16 lo = f32x16_add(f32x16_sub(one, f32x16_sub(d_0, from_aT)), f32x16_sub(aT, from_aT));
+    f32x16 rest = f32x16_fma(f32x16_shift(one, e), z.w, lo), d = f32x16_add(d_0, rest);
+    f32x16 d_lo = f32x16_sub(rest, f32x16_sub(d, d_0)), q = f32x16_div(one, d);
+    return f32x16_fma(q, f32x16_fnma(q, d_lo, f32x16_fnma(q, d, one)), q);
+}
+ODY_INLINE f32x16 f32x16_sigmoid_wide(f32x16 x) { /* z scaled down if it is huge, and the quotient by as much */
+    x = f32x16_min(f32x16_splat(30.0f), f32x16_max(f32x16_splat(-104.0f), x)); /* in this order NaN passes */
+    ody_exp_f32_parts z = f32x16_exp_minus(x);
+    i32x16 e = i32x16_min(z.e, i32x16_splat(64 << 23));
+    return f32x16_mul(f32x16_sigmoid_div(z, e), f32x16_shift(f32x16_splat(1.0f), i32x16_sub(e, z.e)));
+}
+/* sigmoid(-inf) = 0. */
 ODY_INLINE f32x16 f32x16_sigmoid(f32x16 x) {
-    const f32x16 one = f32x16_splat(1.0f);
-    m32x16 negative = f32x16_sign(x);
-    f32x16 t = f32x16_max(f32x16_splat(-104.0f), f32x16_copysign(x, f32x16_splat(-1.0f)));
-    ody_exp_f32_parts e = f32x16_exp_parts(t, f32x16_zero());
-    ody_scale_f32 z = f32x16_scale(e.k);
-    f32x16 d = f32x16_fma(z.a, e.s, f32x16_add(one, z.a));
-    f32x16 d_lo = f32x16_fma(z.a, e.s, f32x16_add(f32x16_sub(one, d), z.a));
-    f32x16 q = f32x16_div(one, d);
-    d_lo = f32x16_fma(z.a, e.s_lo, d_lo);
-    f32x16 err = f32x16_fnma(q, d_lo, f32x16_fnma(q, d, one));
-    f32x16 with_z = f32x16_add(e.s, f32x16_fma(err, f32x16_add(one, e.s), e.s_lo)); /* (1 + s) (1 + err) - 1 */
-    f32x16 y = f32x16_fma(q, f32x16_select(negative, with_z, err), q);
-    return f32x16_select(negative, f32x16_mul(f32x16_mul(y, z.a), z.b), y);
+    if (__builtin_expect(!m32x16_all(f32x16_le(f32x16_abs(x), f32x16_splat(80.0f))), 0)) return f32x16_sigmoid_wide(x);
+    ody_exp_f32_parts z = f32x16_exp_minus(x);
+    return f32x16_sigmoid_div(z, z.e);
 }
 
-/* x / (1 + e^-x), the quotient brought down by 2^(k_a - k) where e^-x is huge. silu(-inf) = -0. */
+/* x / (1 + z), z = e^-x = aT + a w; the small terms are added first. silu(-inf) = -0. */
+ODY_INLINE f32x16 f32x16_silu_div(f32x16 x, ody_exp_f32_parts z, i32x16 e) {
+    const f32x16 one = f32x16_splat(1.0f);
+    f32x16 aT = f32x16_shift(z.T, e), rest = f32x16_fma(f32x16_shift(one, e), z.w, f32x16_min(one, aT));
+    return f32x16_div(x, f32x16_add(f32x16_max(one, aT), rest));
+}
+ODY_INLINE f32x16 f32x16_silu_wide(f32x16 x) { /* z scaled down if it is huge, and the quotient by as much */
+    x = f32x16_max(f32x16_splat(-110.0f), x);  /* silu(-110) rounds to -0 */
+    ody_exp_f32_parts z = f32x16_exp_minus(f32x16_min(f32x16_splat(30.0f), x));
+    i32x16 e = i32x16_min(z.e, i32x16_splat(64 << 23));
+    return f32x16_mul(f32x16_silu_div(x, z, e), f32x16_shift(f32x16_splat(1.0f), i32x16_sub(e, z.e)));
+}
 ODY_INLINE f32x16 f32x16_silu(f32x16 x) {
-    const f32x16 one = f32x16_splat(1.0f);
-    x = f32x16_max(f32x16_splat(-110.0f), x); /* silu(-110) rounds to -0 */
-    f32x16 t = f32x16_max(f32x16_splat(-87.0f), f32x16_neg(x));
-    ody_exp_f32_parts e = f32x16_exp_parts(t, f32x16_zero());
-    i32x16 k = i32x16_min(e.k, i32x16_splat(64));
-    f32x16 a = f32x16_exp2i(k);
-    f32x16 a_1 = f32x16_add(a, one), lost = f32x16_sub(one, f32x16_sub(a_1, a)); /* all of the one for a > 2^24 */
-    f32x16 d = f32x16_add(a_1, f32x16_fma(a, e.s, lost));
-    return f32x16_mul(f32x16_div(x, d), f32x16_exp2i(i32x16_sub(k, e.k)));
+    if (__builtin_expect(!m32x16_all(f32x16_le(f32x16_abs(x), f32x16_splat(80.0f))), 0)) return f32x16_silu_wide(x);
+    ody_exp_f32_parts z = f32x16_exp_minus(x);
+    return f32x16_silu_div(x, z, z.e);
 }
 
-/* log(1 + e^x) = max(x, 0) + log1p(z), log1p(z) / z a polynomial in z = e^-|x|. softplus(-inf) = 0. */
+/* log(1 + e^x) = max(x, 0) + log1p(z), z = e^-|x|: z + z^2 R, R a polynomial in z - 0.4973: there
+ * R is a float to 35 bits. softplus(-inf) = 0. */
 ODY_INLINE f32x16 f32x16_softplus(f32x16 x) {
-    f32x16 t = f32x16_max(f32x16_splat(-104.0f), f32x16_copysign(x, f32x16_splat(-1.0f)));
-    ody_exp_f32_parts e = f32x16_exp_parts(t, f32x16_zero());
-    ody_scale_f32 z = f32x16_scale(e.k);
-    f32x16 g = f32x16_horner(f32x16_fma(z.a, e.s, z.a), ody_softplus_f32, 10);
-    f32x16 y = f32x16_mul(f32x16_fma(g, e.s, g), z.a);
-    return f32x16_fma(y, z.b, f32x16_max(f32x16_zero(), x));
+    ody_exp_f32_parts p = f32x16_exp_minus(f32x16_magnitude(x, 104.0f));
+    ody_scale_f32 scale = f32x16_scale(p.e);
+    f32x16 E = f32x16_add(p.T, p.w), z = f32x16_shift(E, scale.e);
+    f32x16 zR = f32x16_mul(z, f32x16_horner2(f32x16_sub(z, f32x16_splat(0x1.fd4130p-2f)), ody_softplus_f32, 10));
+    f32x16 y = f32x16_shift(f32x16_add(p.T, f32x16_fma(E, zR, p.w)), scale.e);
+    return f32x16_fma(y, scale.b, f32x16_max(f32x16_zero(), x));
 }
 
 /*
@@ -254,15 +362,15 @@ ODY_INLINE f32x16 f32x16_softplus(f32x16 x) {
  *   x < 0:  x z (1 - f),   f = z (z + 1) / (z^2 + 2 z + 2)
  *   x > 0:  x - x f,       f = 2 z^2 / (2 z^2 + 2 z + 1).
  * The remainder of the division, which includes what the sums lost, moves f by rest / den; where that shows, 1 / den is
- * about 0.22. mish(-inf) = -0.
+ * about 0.22, and z / den about 0.18. mish(-inf) = -0.
  */
 ODY_INLINE f32x16 f32x16_mish(f32x16 x) {
     const f32x16 one = f32x16_splat(1.0f), two = f32x16_splat(2.0f);
     m32x16 negative = f32x16_sign(x);
-    f32x16 t = f32x16_min(f32x16_splat(110.0f), f32x16_abs(x));
-    ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(t), f32x16_zero());
-    ody_scale_f32 scale = f32x16_scale(e.k);
-    f32x16 z = f32x16_fma(scale.a, e.s, scale.a);
+    f32x16 t = f32x16_magnitude(x, 110.0f);
+    ody_exp_f32_parts p = f32x16_exp_minus(t);
+    ody_scale_f32 scale = f32x16_scale(p.e);
+    f32x16 z = f32x16_shift(f32x16_add(p.T, p.w), scale.e);
     f32x16 z2 = f32x16_add(z, z), v = f32x16_select(negative, z, z2);
     f32x16 num_0 = f32x16_select(negative, z, f32x16_zero()), num = f32x16_fma(z, v, num_0);
     f32x16 num_lo = f32x16_fma(z, v, f32x16_sub(num_0, num));
@@ -270,10 +378,10 @@ ODY_INLINE f32x16 f32x16_mish(f32x16 x) {
     f32x16 den_lo = f32x16_add(f32x16_fma(z, v, f32x16_sub(den_0, den)), f32x16_sub(z2, f32x16_sub(den_0, c)));
     f32x16 f = f32x16_div(num, den);
     f32x16 rest = f32x16_fnma(f, den_lo, f32x16_add(f32x16_fnma(f, den, num), num_lo));
-    f32x16 m = f32x16_fnma(f, f32x16_add(one, e.s), f32x16_fnma(rest, f32x16_splat(0.22f), e.s)); /* (1 + s) (1 - f) - 1 */
-    f32x16 ta = f32x16_mul(t, scale.a);
-    f32x16 y = f32x16_select(negative, f32x16_fma(ta, m, ta), f32x16_mul(t, f));
-    return f32x16_fnma(y, scale.b, f32x16_positive(x));
+    f32x16 aw = f32x16_fnma(rest, f32x16_splat(0.18f), f32x16_mul(scale.a, p.w));
+    f32x16 below = f32x16_mul_sum(t, f32x16_shift(p.T, scale.e), f32x16_fnma(f, z, aw));
+    f32x16 above = f32x16_fma(rest, f32x16_splat(0.22f), f);
+    return f32x16_fnma(f32x16_select(negative, below, t), f32x16_select(negative, scale.b, above), f32x16_positive(x));
 }
 
 /* ---- logarithms ------------------------------------------------------------------------------------------------ */
@@ -306,7 +414,7 @@ ODY_INLINE f32x16 f32x16_log_normal(f32x16 x, f32x16 k_more) {
     f32x16 k, m = f32x16_log_split(x, &k);
     k = f32x16_add(k, k_more);
     f32x16 f = f32x16_sub(m, f32x16_splat(1.0f));
-    f32x16 p = f32x16_horner(f, ody_log_f32, 9);
+    f32x16 p = f32x16_horner2(f, ody_log_f32, 9);
     f32x16 c = f32x16_mul(k, f32x16_splat(0x1.62e4p-1f)); /* exact: 16 bits times at most 8 */
     f32x16 y = f32x16_add(c, f);
     f32x16 lo = f32x16_sub(f, f32x16_sub(y, c));
@@ -332,8 +440,8 @@ ODY_INLINE f32x16 f32x16_log2_normal(f32x16 x, f32x16 k_more) {
     f32x16 k, m = f32x16_log_split(x, &k);
     k = f32x16_add(k, k_more);
     f32x16 f = f32x16_sub(m, f32x16_splat(1.0f));
-    f32x16 p = f32x16_horner(f, ody_log2_f32, 9);
-    f32x16 c = f32x16_mul(f, l_hi), c_lo = f32x16_fma(f, l_lo, f32x16_fma(f, l_hi, f32x16_neg(c)));
+    f32x16 p = f32x16_horner2(f, ody_log2_f32, 9);
+    f32x16 c = f32x16_mul(f, l_hi), c_lo = f32x16_fma(f, l_lo, f32x16_fms(f, l_hi, c));
     f32x16 y = f32x16_add(k, c);
     f32x16 lo = f32x16_add(f32x16_sub(c, f32x16_sub(y, k)), c_lo);
     return f32x16_add(y, f32x16_fma(f32x16_mul(f, f), p, lo));
@@ -363,41 +471,63 @@ ODY_INLINE f32x16 f32x16_log1p(f32x16 x) {
     f32x16 f_hi = f32x16_sub(m, one);
     f32x16 l = f32x16_mul(u_lo, f32x16_exp2i(i32x16_sub(i32x16_splat(0), ki)));
     f32x16 f = f32x16_add(f_hi, l), f_lo = f32x16_sub(l, f32x16_sub(f, f_hi));
-    f32x16 p = f32x16_horner(f, ody_log_f32, 9);
+    f32x16 p = f32x16_horner2(f, ody_log_f32, 9);
     f32x16 c = f32x16_mul(k, f32x16_splat(0x1.62e4p-1f));
     f32x16 y = f32x16_add(c, f);
     f32x16 lo = f32x16_add(f32x16_sub(f, f32x16_sub(y, c)), f32x16_fnma(f, f_lo, f_lo));
     lo = f32x16_add(lo, f32x16_fma(k, f32x16_splat(0x1.7f7d1cp-20f), f32x16_mul(f32x16_mul(f, f), p)));
     y = f32x16_copysign(f32x16_add(y, lo), x);
-    y = f32x16_select(f32x16_gt(x, f32x16_splat(-1.0f)), y, f32x16_splat(-INFINITY));
-    y = f32x16_select(f32x16_lt(x, f32x16_splat(INFINITY)), y, x);
-    return f32x16_select(f32x16_ge(x, f32x16_splat(-1.0f)), y, f32x16_splat(NAN));
+    m32x16 usual = m32x16_and(f32x16_gt(x, f32x16_splat(-1.0f)), f32x16_lt(x, f32x16_splat(INFINITY)));
+    if (__builtin_expect(!m32x16_all(usual), 0)) {
+        y = f32x16_select(f32x16_eq(x, f32x16_splat(-1.0f)), f32x16_splat(-INFINITY), y);
+        y = f32x16_select(f32x16_eq(x, f32x16_splat(INFINITY)), x, y);
+        y = f32x16_select(f32x16_ge(x, f32x16_splat(-1.0f)), y, f32x16_splat(NAN));
+    }
+    return y;
 }
 
 /* ---- tanh and erf ---------------------------------------------------------------------------------------------- */
 
 /*
- * c0 + h (c1 + h (c2 + ...)) for h = t - center, the coefficients looked up: column i of `rows` rows c0, c1, ... Centers
- * are floats at which the function and its slope nearly are floats as well, so c0 + h c1 starts out almost exact.
+ * c0 + h (c1 + h (c2 + ...)), c1, c2, ... looked up: column i of `rows` rows. h = t - center, where center is a float at
+ * which the function and its slope nearly are floats as well, so c0 + h c1 starts out almost exact: the rest is c2 + c3 h
+ * + ... in two chains.
  */
-ODY_INLINE f32x16 f32x16_piecewise(f32x16 h, i32x16 i, const float (*table)[8], int rows) {
-    f32x16 p = f32x16_lookup8(table[rows - 1], i);
-    for (int j = rows - 2; j >= 0; j--) p = f32x16_fma(p, h, f32x16_lookup8(table[j], i));
-    return p;
+ODY_INLINE f32x16 f32x16_piecewise(f32x16 h, f32x16 c0, i32x16 i, const float (*table)[8], int rows) {
+    f32x16 h2 = f32x16_mul(h, h), p = f32x16_lookup8(table[rows - 1], i), q = f32x16_lookup8(table[rows - 2], i);
+    for (int j = rows - 3; j >= 1; j -= 2) {
+        p = f32x16_fma(p, h2, f32x16_lookup8(table[j], i));
+        if (j > 1) q = f32x16_fma(q, h2, f32x16_lookup8(table[j - 1], i));
+    }
+    p = rows % 2 ? f32x16_fma(p, h, q) : f32x16_fma(q, h, p);
+    p = f32x16_fma(p, h, f32x16_lookup8(table[0], i));
+    return f32x16_fma(p, h, c0);
 }
 
-/* The interval of t, 0 to 7 in the low three bits: two for each octave of y = 1 + scale t, 1 <= y < 16. */
-ODY_INLINE i32x16 f32x16_octave(f32x16 t, float scale) {
+/*
+ * Eight intervals of t, two for each octave of y = 1 + scale t, 1 <= y < 16. The low exponent bits and the first mantissa
+ * bit number them 6, 7, 0, 1, ... 5, and so stand the columns of the tables.
+ */
+typedef struct {
+    m32x16 first;
+    i32x16 i;
+} ody_interval_f32;
+
+ODY_INLINE ody_interval_f32 f32x16_octave(f32x16 t, float scale) {
     f32x16 y = f32x16_fma(t, f32x16_splat(scale), f32x16_splat(1.0f));
-    return i32x16_add(i32x16_shr(f32x16_bits(y), 22), i32x16_splat(2)); /* low exponent bits, first mantissa bit; 1.0 gives 254 */
+    return (ody_interval_f32){f32x16_lt(y, f32x16_splat(1.5f)), i32x16_shr(f32x16_bits(y), 22)};
 }
 
-/* tanh x: a polynomial of degree 7 on each of eight octaves' halves of 1 + 14.99 |x| / 9.02. |x| >= 9.02 gives 1. */
+/*
+ * tanh x: a polynomial of degree 7 on each of eight intervals, halves of the octaves of 1 + 14.99 |x| / 9.02; on the first
+ * it is |x| plus a polynomial. |x| >= 9.02 gives 1.
+ */
 ODY_INLINE f32x16 f32x16_tanh(f32x16 x) {
     f32x16 t = f32x16_min(f32x16_splat(9.02f), f32x16_abs(x));
-    i32x16 i = f32x16_octave(t, (float)(14.99 / 9.02));
-    f32x16 h = f32x16_sub(t, f32x16_lookup8(ody_tanh_f32[0], i));
-    return f32x16_copysign(f32x16_piecewise(h, i, ody_tanh_f32 + 1, 8), x);
+    ody_interval_f32 in = f32x16_octave(t, (float)(14.99 / 9.02));
+    f32x16 h = f32x16_sub(t, f32x16_lookup8(ody_tanh_f32[0], in.i));
+    f32x16 c0 = f32x16_select(in.first, t, f32x16_lookup8(ody_tanh_f32[1], in.i));
+    return f32x16_copysign(f32x16_piecewise(h, c0, in.i, ody_tanh_f32 + 2, 7), x);
 }
 
 /*
@@ -410,147 +540,137 @@ ODY_INLINE f32x16 f32x16_erf(f32x16 x) {
     i32x16 i = f32x16_bits(rounded);
     f32x16 h = f32x16_sub(t, f32x16_lookup8(ody_erf_f32[0], i));
     f32x16 c0 = f32x16_select(f32x16_eq(rounded, f32x16_splat(0x1p23f)), t, f32x16_lookup8(ody_erf_f32[1], i));
-    return f32x16_copysign(f32x16_fma(f32x16_piecewise(h, i, ody_erf_f32 + 2, 7), h, c0), x);
+    return f32x16_copysign(f32x16_piecewise(h, c0, i, ody_erf_f32 + 2, 7), x);
 }
 
 /* ---- the normal distribution ----------------------------------------------------------------------------------- */
 
 /* Phi(-u) e^(u^2/2), the Mills ratio, for u = c t, 0 <= u <= 14.5. */
 ODY_INLINE f32x16 f32x16_mills(f32x16 t, float c) {
-    i32x16 i = f32x16_octave(t, c * (float)(14.99 / 14.5));
-    f32x16 h = f32x16_fma(t, f32x16_splat(c), f32x16_neg(f32x16_lookup8(ody_mills_f32[0], i)));
-    return f32x16_piecewise(h, i, ody_mills_f32 + 1, 9);
+    i32x16 i = f32x16_octave(t, c * (float)(14.99 / 14.5)).i;
+    f32x16 h = f32x16_fms(t, f32x16_splat(c), f32x16_lookup8(ody_mills_f32[0], i));
+    return f32x16_piecewise(h, f32x16_lookup8(ody_mills_f32[1], i), i, ody_mills_f32 + 2, 8);
 }
 
 /* 1 - erf x = 2 Phi(-sqrt(2) x). x > 10.06 gives 0. */
 ODY_INLINE f32x16 f32x16_erfc(f32x16 x) {
     f32x16 t = f32x16_min(f32x16_splat(10.25f), f32x16_abs(x));
-    f32x16 v = f32x16_mul(t, t), v_lo = f32x16_fnma(t, t, v);
-    ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(v), v_lo);
-    ody_scale_f32 scale = f32x16_scale(i32x16_add(e.k, i32x16_splat(1)));
-    f32x16 g = f32x16_mills(t, 0x1.6a09e6p+0f);
-    f32x16 y = f32x16_mul(f32x16_fma(g, e.s, g), scale.a);
+    f32x16 v = f32x16_mul(t, t), v_lo = f32x16_fms(t, t, v);
+    ody_exp_f32_parts p = f32x16_exp_minus_lo(v, v_lo);
+    ody_scale_f32 scale = f32x16_scale(i32x16_add(p.e, i32x16_splat(1 << 23)));
+    f32x16 y = f32x16_mul(f32x16_mul_sum(f32x16_mills(t, 0x1.6a09e6p+0f), p.T, p.w), scale.a);
     m32x16 negative = f32x16_sign(x);
     y = f32x16_select(negative, f32x16_neg(y), y);
     return f32x16_fma(y, scale.b, f32x16_select(negative, f32x16_splat(2.0f), f32x16_zero()));
 }
 
-/* x Phi(x) = max(x, 0) - |x| Phi(-|x|), with |x| times the Mills ratio as a sum p + p_lo. gelu(-inf) = -0. */
+/* x Phi(x) = max(x, 0) - t Phi(-t), t = |x|: e^(-t^2/2) times a piecewise polynomial of degree 7. gelu(-inf) = -0. */
 ODY_INLINE f32x16 f32x16_gelu(f32x16 x) {
-    f32x16 t = f32x16_min(f32x16_splat(14.5f), f32x16_abs(x));
-    f32x16 half = f32x16_mul(t, f32x16_splat(-0.5f));
-    f32x16 v = f32x16_mul(t, half), v_lo = f32x16_fma(t, half, f32x16_neg(v));
-    ody_exp_f32_parts e = f32x16_exp_parts(v, v_lo);
-    ody_scale_f32 scale = f32x16_scale(e.k);
-    f32x16 g = f32x16_mills(t, 1.0f);
-    f32x16 p = f32x16_mul(t, g), p_lo = f32x16_fma(t, g, f32x16_neg(p));
-    f32x16 y = f32x16_mul(f32x16_add(p, f32x16_fma(p, e.s, p_lo)), scale.a);
+    f32x16 t = f32x16_magnitude(x, 14.5f);
+    f32x16 half = f32x16_mul(t, f32x16_splat(0.5f));
+    f32x16 v = f32x16_mul(t, half), v_lo = f32x16_fms(t, half, v);
+    ody_exp_f32_parts p = f32x16_exp_minus_lo(v, v_lo);
+    ody_scale_f32 scale = f32x16_scale(p.e);
+    ody_interval_f32 in = f32x16_octave(t, (float)(14.99 / 14.5));
+    f32x16 h = f32x16_sub(t, f32x16_lookup8(ody_gelu_f32[0], in.i));
+    f32x16 c0 = f32x16_select(in.first, half, f32x16_lookup8(ody_gelu_f32[1], in.i));
+    f32x16 g = f32x16_piecewise(h, c0, in.i, ody_gelu_f32 + 2, 7);
+    f32x16 y = f32x16_shift(f32x16_mul_sum(g, p.T, p.w), scale.e);
     return f32x16_fnma(y, scale.b, f32x16_positive(x));
 }
 
 /* d/dx x Phi(x) = Phi(x) + x phi(x): with e = e^(-x^2/2), e (M - t c) for x < 0 and one minus that for x > 0. */
 ODY_INLINE f32x16 f32x16_gelu_grad(f32x16 x) {
-    f32x16 t = f32x16_min(f32x16_splat(14.5f), f32x16_abs(x));
-    f32x16 half = f32x16_mul(t, f32x16_splat(-0.5f));
-    f32x16 v = f32x16_mul(t, half), v_lo = f32x16_fma(t, half, f32x16_neg(v));
-    ody_exp_f32_parts e = f32x16_exp_parts(v, v_lo);
-    ody_scale_f32 scale = f32x16_scale(e.k);
-    f32x16 g = f32x16_fnma(t, f32x16_splat(0x1.988454p-2f), f32x16_mills(t, 1.0f)); /* 1 / sqrt(2 pi) */
-    f32x16 y = f32x16_mul(f32x16_fma(g, e.s, g), scale.a);
+    f32x16 t = f32x16_min(f32x16_splat(14.6f), f32x16_abs(x)); /* where e is 0; the table ends at 14.5 */
+    f32x16 half = f32x16_mul(t, f32x16_splat(0.5f));
+    f32x16 v = f32x16_mul(t, half), v_lo = f32x16_fms(t, half, v);
+    ody_exp_f32_parts p = f32x16_exp_minus_lo(v, v_lo);
+    ody_scale_f32 scale = f32x16_scale(p.e);
+    f32x16 g = f32x16_fnma(t, f32x16_splat(0x1.988454p-2f), f32x16_mills(f32x16_min(f32x16_splat(14.5f), t), 1.0f)); /* 1 / sqrt(2 pi) */
+    f32x16 y = f32x16_mul(f32x16_mul(g, f32x16_add(p.T, p.w)), scale.a);
     m32x16 negative = f32x16_sign(x);
     y = f32x16_select(negative, y, f32x16_neg(y));
-    y = f32x16_fma(y, scale.b, f32x16_select(negative, f32x16_zero(), f32x16_splat(1.0f)));
-    return f32x16_select(f32x16_is_nan(x), x, y);
+    return f32x16_fma(y, scale.b, f32x16_select(negative, f32x16_zero(), f32x16_splat(1.0f)));
 }
 
 /*
  * The tanh form of gelu is x sigmoid(v), v = 2 sqrt(2/pi) (x + 0.044715 x^3). For |v| up to 107 v needs 32 bits or so:
- * it comes as hi + lo, for t = |x| <= 10.8.
+ * it comes as hi + lo, for t = |x| <= 10.9.
  */
 ODY_INLINE f32x16 f32x16_gelu_tanh_arg(f32x16 t, f32x16 *v_lo) {
     const f32x16 c1 = f32x16_splat(0x1.988454p+0f), c1_lo = f32x16_splat(-0x1.857936p-25f);
     const f32x16 c3 = f32x16_splat(0x1.2444f2p-4f), c3_lo = f32x16_splat(0x1.49b16ap-29f);
-    f32x16 t2 = f32x16_mul(t, t), t2_lo = f32x16_fma(t, t, f32x16_neg(t2));
-    f32x16 p = f32x16_mul(c3, t2), p_lo = f32x16_fma(c3, t2, f32x16_neg(p));
+    f32x16 t2 = f32x16_mul(t, t), t2_lo = f32x16_fms(t, t, t2);
+    f32x16 p = f32x16_mul(c3, t2), p_lo = f32x16_fms(c3, t2, p);
     f32x16 w = f32x16_add(p, c1), from_c1 = f32x16_sub(w, p);
     f32x16 w_lo = f32x16_add(f32x16_sub(p, f32x16_sub(w, from_c1)), f32x16_sub(c1, from_c1));
     w_lo = f32x16_add(w_lo, f32x16_add(p_lo, f32x16_fma(c3_lo, t2, f32x16_fma(c3, t2_lo, c1_lo))));
     f32x16 v = f32x16_mul(t, w);
-    *v_lo = f32x16_fma(t, w_lo, f32x16_fma(t, w, f32x16_neg(v)));
+    *v_lo = f32x16_fma(t, w_lo, f32x16_fms(t, w, v));
     return v;
 }
 
 /* max(x, 0) - |x| z / d, z = e^-v(|x|), d = 1 + z and d_lo its rounding error. gelu_tanh(-inf) = -0. */
 ODY_INLINE f32x16 f32x16_gelu_tanh(f32x16 x) {
     const f32x16 one = f32x16_splat(1.0f);
-    f32x16 t = f32x16_min(f32x16_splat(10.8f), f32x16_abs(x));
+    f32x16 t = f32x16_magnitude(x, 10.8f);
     f32x16 v_lo, v = f32x16_gelu_tanh_arg(t, &v_lo);
-    ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(v), f32x16_neg(v_lo));
-    ody_scale_f32 z = f32x16_scale(e.k);
-    f32x16 d = f32x16_fma(z.a, e.s, f32x16_add(one, z.a));
-    f32x16 d_lo = f32x16_fma(z.a, e.s, f32x16_add(f32x16_sub(one, d), z.a));
-    f32x16 q = f32x16_div(t, d);
-    f32x16 y = f32x16_mul(f32x16_fma(q, f32x16_sub(e.s, d_lo), q), z.a); /* d_lo / d, but d_lo matters for d near 1 */
-    return f32x16_fnma(y, z.b, f32x16_positive(x));
+    ody_exp_f32_parts z = f32x16_exp_minus_lo(v, v_lo);
+    ody_scale_f32 scale = f32x16_scale(z.e);
+    f32x16 aT = f32x16_shift(z.T, scale.e), d_0 = f32x16_add(one, aT);
+    f32x16 more = f32x16_fma(scale.a, z.w, f32x16_sub(aT, f32x16_sub(d_0, one))), d = f32x16_add(d_0, more);
+    f32x16 d_lo = f32x16_sub(more, f32x16_sub(d, d_0));
+    f32x16 w = f32x16_fnma(d_lo, z.T, z.w); /* should be d_lo / d, but d_lo matters for d near 1 */
+    f32x16 y = f32x16_shift(f32x16_mul_sum(f32x16_div(t, d), z.T, w), scale.e);
+    return f32x16_fnma(y, scale.b, f32x16_positive(x));
 }
 
 /* ---- derivatives ----------------------------------------------------------------------------------------------- */
 
-/* With z = e^-t, t = |x|, q = 1 / (1 + z): z q (1 - t q) for x < 0, q (1 + t z q) for x > 0. */
-ODY_INLINE f32x16 f32x16_silu_grad(f32x16 x) {
+/* sigmoid(v) + x v'(x) sigmoid(v) sigmoid(-v): with z = e^-v(t), t = |x|, q = 1 / (1 + z) and tv = t v'(t), it is
+ * z q (1 - tv q) for x < 0, q (1 + tv z q) for x > 0. */
+ODY_INLINE f32x16 f32x16_gate_grad(f32x16 x, f32x16 tv, ody_exp_f32_parts p) {
     const f32x16 one = f32x16_splat(1.0f);
     m32x16 negative = f32x16_sign(x);
+    ody_scale_f32 scale = f32x16_scale(p.e);
+    f32x16 E = f32x16_add(p.T, p.w), z = f32x16_shift(E, scale.e);
+    f32x16 q = f32x16_div(one, f32x16_add(one, z)), tq = f32x16_mul(tv, q);
+    f32x16 y = f32x16_mul(q, f32x16_fma(f32x16_select(negative, f32x16_neg(tq), tq), f32x16_select(negative, one, z), one));
+    return f32x16_select(negative, f32x16_mul(f32x16_mul(y, z), scale.b), y);
+}
+
+ODY_INLINE f32x16 f32x16_silu_grad(f32x16 x) {
     f32x16 t = f32x16_min(f32x16_splat(110.0f), f32x16_abs(x));
-    ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(t), f32x16_zero());
-    ody_scale_f32 scale = f32x16_scale(e.k);
-    f32x16 z = f32x16_fma(scale.a, e.s, scale.a);
-    f32x16 q = f32x16_div(one, f32x16_add(one, z)), tq = f32x16_mul(t, q);
-    f32x16 below = f32x16_mul(q, f32x16_sub(one, tq)), above = f32x16_mul(q, f32x16_fma(tq, z, one));
-    below = f32x16_mul(f32x16_mul(f32x16_fma(below, e.s, below), scale.a), scale.b);
-    return f32x16_select(negative, below, above);
+    return f32x16_gate_grad(x, t, f32x16_exp_minus(t));
+}
+
+ODY_INLINE f32x16 f32x16_gelu_tanh_grad(f32x16 x) {
+    f32x16 t = f32x16_min(f32x16_splat(10.9f), f32x16_abs(x));
+    f32x16 v_lo, v = f32x16_gelu_tanh_arg(t, &v_lo);
+    f32x16 slope = f32x16_fma(f32x16_mul(t, t), f32x16_splat(0x1.b6676cp-3f), f32x16_splat(0x1.988454p+0f));
+    return f32x16_gate_grad(x, f32x16_mul(t, slope), f32x16_exp_minus_lo(v, v_lo));
 }
 
 ODY_INLINE f32x16 f32x16_softplus_grad(f32x16 x) { return f32x16_sigmoid(x); }
 
-/* sigmoid(v) + x v'(x) sigmoid(v) sigmoid(-v), in the manner of silu_grad. */
-ODY_INLINE f32x16 f32x16_gelu_tanh_grad(f32x16 x) {
-    const f32x16 one = f32x16_splat(1.0f);
-    m32x16 negative = f32x16_sign(x);
-    f32x16 t = f32x16_min(f32x16_splat(10.8f), f32x16_abs(x));
-    f32x16 v_lo, v = f32x16_gelu_tanh_arg(t, &v_lo);
-    ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(v), f32x16_neg(v_lo));
-    ody_scale_f32 scale = f32x16_scale(e.k);
-    f32x16 z = f32x16_fma(scale.a, e.s, scale.a);
-    f32x16 q = f32x16_div(one, f32x16_add(one, z));
-    f32x16 slope = f32x16_fma(f32x16_mul(t, t), f32x16_splat(0x1.b6676cp-3f), f32x16_splat(0x1.988454p+0f)); /* v' */
-    f32x16 tq = f32x16_mul(f32x16_mul(t, slope), q);
-    f32x16 below = f32x16_mul(q, f32x16_sub(one, tq)), above = f32x16_mul(q, f32x16_fma(tq, z, one));
-    below = f32x16_mul(f32x16_mul(f32x16_fma(below, e.s, below), scale.a), scale.b);
-    return f32x16_select(negative, below, above);
-}
-
 /*
- * With z = e^-t, t = |x|:
- *   x < 0:  z ((z + 2) D - 4 t (1 + z)) / D^2,    D = z (z + 2) + 2
- *   x > 0:  1 - 2 z^2 (D - 2 t (1 + z)) / D^2,    D = z (2 z + 2) + 1
+ * With z = e^-t, t = |x|, and u = 2 t (1 + z) / D:
+ *   x < 0:  z (z + 2 - 2 u) / D,        D = z (z + 2) + 2
+ *   x > 0:  1 - 2 z^2 (1 - u) / D,      D = z (2 z + 2) + 1
  */
 ODY_INLINE f32x16 f32x16_mish_grad(f32x16 x) {
     const f32x16 one = f32x16_splat(1.0f), two = f32x16_splat(2.0f);
     m32x16 negative = f32x16_sign(x);
     f32x16 t = f32x16_min(f32x16_splat(110.0f), f32x16_abs(x));
-    ody_exp_f32_parts e = f32x16_exp_parts(f32x16_neg(t), f32x16_zero());
-    ody_scale_f32 scale = f32x16_scale(e.k);
-    f32x16 z = f32x16_fma(scale.a, e.s, scale.a);
-    f32x16 w2 = f32x16_add(f32x16_select(negative, z, f32x16_add(z, z)), two);
-    f32x16 den = f32x16_fma(z, w2, f32x16_select(negative, two, one));
-    f32x16 q = f32x16_div(one, den);
-    f32x16 tq = f32x16_mul(f32x16_mul(f32x16_add(t, t), f32x16_add(one, z)), q); /* 2 t (1 + z) / D */
-    f32x16 below = f32x16_fma(f32x16_neg(two), tq, w2);                            /* (z + 2) - 2 tq */
-    f32x16 above = f32x16_mul(f32x16_mul(f32x16_neg(two), z), f32x16_sub(one, tq));
-    f32x16 g = f32x16_mul(f32x16_select(negative, below, above), q);
-    f32x16 y = f32x16_mul(f32x16_fma(g, e.s, g), scale.a);
-    y = f32x16_fma(y, scale.b, f32x16_select(negative, f32x16_zero(), one));
-    return f32x16_select(f32x16_is_nan(x), x, y);
+    ody_exp_f32_parts p = f32x16_exp_minus(t);
+    ody_scale_f32 scale = f32x16_scale(p.e);
+    f32x16 E = f32x16_add(p.T, p.w), z = f32x16_shift(E, scale.e), z2 = f32x16_add(z, z);
+    f32x16 v = f32x16_select(negative, z, z2), v2 = f32x16_add(v, two);
+    f32x16 q = f32x16_div(one, f32x16_fma(z, v2, f32x16_select(negative, two, one)));
+    f32x16 u = f32x16_mul(f32x16_mul(f32x16_add(t, t), f32x16_add(one, z)), q);
+    f32x16 below = f32x16_fnma(two, u, v2), above = f32x16_mul(z2, f32x16_sub(u, one));
+    f32x16 y = f32x16_mul(f32x16_mul(f32x16_select(negative, below, above), q), z);
+    return f32x16_fma(y, scale.b, f32x16_select(negative, f32x16_zero(), one));
 }
 
 /* ---- sine and cosine ------------------------------------------------------------------------------------------- */
@@ -601,7 +721,7 @@ ODY_INLINE ody_angle_f32 f32x16_angle(f32x16 x) {
     const f32x16 c1 = f32x16_splat(0x1.921fb6p+0f), c2 = f32x16_splat(-0x1.777a5cp-25f), c3 = f32x16_splat(-0x1.ee59dap-50f);
     f32x16 t = f32x16_fma(x, f32x16_splat(0x1.45f306p-1f), magic), k = f32x16_sub(t, magic);
     f32x16 r1 = f32x16_fnma(k, c1, x);
-    f32x16 p = f32x16_mul(k, c2), p_lo = f32x16_fma(k, c2, f32x16_neg(p));
+    f32x16 p = f32x16_mul(k, c2), p_lo = f32x16_fms(k, c2, p);
     f32x16 r = f32x16_sub(r1, p), from_p = f32x16_sub(r, r1);
     f32x16 r_lo = f32x16_sub(f32x16_sub(r1, f32x16_sub(r, from_p)), f32x16_add(p, from_p));
     r_lo = f32x16_fnma(k, c3, f32x16_sub(r_lo, p_lo));

@@ -1,9 +1,9 @@
 /*
  * math_f64.h: the functions of eight doubles.
  *
- * The methods are those of math_f32.h, with sums and products in two parts where double precision is all there is. Bounds
- * were measured against quadruple precision (tests/native/math_f64_check.c). Polynomials come from tools/minimax.py, which
- * names their intervals and errors.
+ * The methods are those of math_f32.h, with sums and products in two parts where double precision is all there is.
+ * "Max" is the largest error among 1.2 10^7 inputs against quadruple precision (tests/native/math_f64_check.c): a
+ * measurement, not a proof. Polynomials come from tools/minimax.py, which names their errors.
  *
  * Unless a function says otherwise: NaN gives NaN, subnormals are honoured in both directions, f(-0) = -0 where f is odd
  * or f(0) = 0, and infinities give the limit.
@@ -155,11 +155,16 @@ ODY_INLINE f64x8 f64x8_horner(f64x8 x, const double *c, int n) {
     return p;
 }
 
-/* The same as E(x^2) + x O(x^2): two chains half as long, for polynomials so long that waiting would cost more. */
-ODY_INLINE f64x8 f64x8_long_horner(f64x8 x, const double *c, int n) {
+/*
+ * The same with the terms from x^first on as E(x^2) + x O(x^2), two chains half as long: for polynomials so long that waiting for
+ * each step would cost more. The first terms, whose rounding matters, stay as they are.
+ */
+ODY_INLINE f64x8 f64x8_long_horner(f64x8 x, const double *c, int n, int first) {
     f64x8 x2 = f64x8_mul(x, x), p[2] = {f64x8_splat(c[n - 2]), f64x8_splat(c[n - 1])};
-    for (int i = n - 3; i >= 0; i--) p[(n - i) & 1] = f64x8_fma(p[(n - i) & 1], x2, f64x8_splat(c[i]));
-    return f64x8_fma(p[1 - (n & 1)], x, p[n & 1]);
+    for (int i = n - 3; i >= first; i--) p[(n - i) & 1] = f64x8_fma(p[(n - i) & 1], x2, f64x8_splat(c[i]));
+    f64x8 y = f64x8_fma(p[(n - first - 1) & 1], x, p[(n - first) & 1]);
+    for (int i = first - 1; i >= 0; i--) y = f64x8_fma(y, x, f64x8_splat(c[i]));
+    return y;
 }
 
 /* 2^k for -1022 <= k <= 1023. */
@@ -222,7 +227,10 @@ ODY_INLINE f64x8 f64x8_gated(f64x8 x, f64x8 t, i64x8 k, f64x8 y, f64x8 y_lo) {
 
 /* ---- exponentials ---------------------------------------------------------------------------------------------- */
 
-/* e^x. x beyond [-746, 710] gives 0 and inf. */
+/*
+ * e^x = 2^k (1 + s), 2^k in two factors. Max 0.79 ulp.
+ * x < -745.14 gives 0, x > 709.79 inf; subnormal results are rounded twice, which the bound includes.
+ */
 ODY_INLINE f64x8 f64x8_exp(f64x8 x) {
     x = f64x8_min(f64x8_splat(710.0), f64x8_max(f64x8_splat(-746.0), x)); /* in this order NaN passes */
     ody_exp_f64_parts e = f64x8_exp_parts(x, f64x8_zero());
@@ -239,7 +247,10 @@ ODY_INLINE f64x8 f64x8_expm1_sum(ody_exp_f64_parts e, i64x8 k, f64x8 *y_lo) {
     return y;
 }
 
-/* e^x - 1. x below -40 gives -1. */
+/*
+ * e^x - 1 = (2^k - 1) + 2^k s, rounding errors added last. Max 0.88 ulp.
+ * x < -37.5 gives -1, x > 709.79 inf.
+ */
 ODY_INLINE f64x8 f64x8_expm1(f64x8 x) {
     f64x8 t = f64x8_min(f64x8_splat(710.0), f64x8_max(f64x8_splat(-40.0), x));
     ody_exp_f64_parts e = f64x8_exp_parts(t, f64x8_zero());
@@ -249,8 +260,8 @@ ODY_INLINE f64x8 f64x8_expm1(f64x8 x) {
 }
 
 /*
- * With E = e^(-2|x|) - 1: -E / (2 + E), both in two parts; the remainder of the division mends the quotient.
- * tanh(+-inf) = +-1.
+ * With E = e^(-2|x|) - 1: -E / (2 + E), both in two parts; the remainder of the division mends the quotient. Max
+ * 0.71 ulp. |x| > 19.1 gives 1 with the sign of x.
  */
 ODY_INLINE f64x8 f64x8_tanh(f64x8 x) {
     const f64x8 one = f64x8_splat(1.0), two = f64x8_splat(2.0);
@@ -265,7 +276,7 @@ ODY_INLINE f64x8 f64x8_tanh(f64x8 x) {
 
 /*
  * 1 / (1 + e^-x). With z = e^-|x| = a b (1 + s): 1 / (1 + z) in two parts, as q + q err, times z for negative x.
- * sigmoid(-inf) = 0.
+ * Max 0.83 ulp. x < -745.14 gives 0, x > 37 gives 1.
  */
 ODY_INLINE f64x8 f64x8_sigmoid(f64x8 x) {
     const f64x8 one = f64x8_splat(1.0);
@@ -283,7 +294,10 @@ ODY_INLINE f64x8 f64x8_sigmoid(f64x8 x) {
     return f64x8_select(negative, f64x8_mul(f64x8_mul(y, z.a), z.b), y);
 }
 
-/* x / (1 + e^-x), the quotient brought down by 2^(k_a - k) where e^-x is huge. silu(-inf) = -0. */
+/*
+ * x / (1 + e^-x), the quotient brought down by 2^(k_a - k) where e^-x is huge. Max 1.50 ulp.
+ * silu(-inf) = -0.
+ */
 ODY_INLINE f64x8 f64x8_silu(f64x8 x) {
     const f64x8 one = f64x8_splat(1.0);
     x = f64x8_max(f64x8_splat(-760.0), x); /* silu(-760) rounds to -0 */
@@ -296,13 +310,16 @@ ODY_INLINE f64x8 f64x8_silu(f64x8 x) {
     return f64x8_mul(f64x8_div(x, d), f64x8_exp2i(i64x8_sub(k, e.k)));
 }
 
-/* log(1 + e^x) = max(x, 0) + log1p(z), log1p(z) / z a polynomial in z = e^-|x|. softplus(-inf) = 0. */
+/*
+ * log(1 + e^x) = max(x, 0) + log1p(z), log1p(z) / z a polynomial in z = e^-|x|, its last step in two parts. Max 1.64 ulp.
+ * x < -745.14 gives 0.
+ */
 ODY_INLINE f64x8 f64x8_softplus(f64x8 x) {
     const f64x8 one = f64x8_splat(1.0);
     f64x8 t = f64x8_max(f64x8_splat(-746.0), f64x8_copysign(x, f64x8_splat(-1.0)));
     ody_exp_f64_parts e = f64x8_exp_parts(t, f64x8_zero());
     ody_scale_f64 z = f64x8_scale(e.k);
-    f64x8 w = f64x8_fma(z.a, e.s, z.a), q = f64x8_long_horner(w, ody_softplus_f64 + 1, 21);
+    f64x8 w = f64x8_fma(z.a, e.s, z.a), q = f64x8_long_horner(w, ody_softplus_f64 + 1, 21, 10);
     f64x8 g = f64x8_fma(w, q, one), g_lo = f64x8_fma(w, q, f64x8_sub(one, g));
     f64x8 y = f64x8_mul(f64x8_add(g, f64x8_fma(g, e.s, g_lo)), z.a);
     return f64x8_fma(y, z.b, f64x8_max(f64x8_zero(), x));
@@ -312,7 +329,7 @@ ODY_INLINE f64x8 f64x8_softplus(f64x8 x) {
  * x tanh(log(1 + e^x)). With z = e^-|x| and v = z or 2 z,
  *   x < 0:  x z (1 - f),   f = z (z + 1) / (z^2 + 2 z + 2)
  *   x > 0:  x - x f,       f = 2 z^2 / (2 z^2 + 2 z + 1).
- * f_lo is the remainder of the division, with what the sums lost, over the divisor. mish(-inf) = -0.
+ * f_lo is the remainder of the division, with what the sums lost, over the divisor. Max 1.21 ulp. mish(-inf) = -0.
  */
 ODY_INLINE f64x8 f64x8_mish(f64x8 x) {
     const f64x8 one = f64x8_splat(1.0), two = f64x8_splat(2.0);
@@ -382,6 +399,7 @@ ODY_INLINE f64x8 f64x8_log_sum(ody_log_f64_parts l) {
     return f64x8_add(y, f64x8_fma(f64x8_mul(l.f, l.f), p, lo));
 }
 
+/* log x. Max 0.56 ulp. log(+-0) = -inf, of negatives NaN; log 1 = 0. */
 ODY_INLINE f64x8 f64x8_log(f64x8 x) {
     f64x8 y = f64x8_log_sum(f64x8_log_parts(x));
     m64x8 special = f64x8_log_is_special(x);
@@ -394,7 +412,7 @@ ODY_INLINE f64x8 f64x8_log(f64x8 x) {
     return y;
 }
 
-/* log2 x = (k - log2 r) + f / ln 2 + f^2 P(f), the middle product in two parts. Exact at powers of two. */
+/* log2 x = (k - log2 r) + f / ln 2 + f^2 P(f), the middle product in two parts. */
 ODY_INLINE f64x8 f64x8_log2_sum(ody_log_f64_parts l) {
     const f64x8 l_hi = f64x8_splat(0x1.71547652b82fep+0), l_lo = f64x8_splat(0x1.777d0ffda0d24p-56);
     f64x8 c = f64x8_add(l.k, f64x8_lookup8(ody_log_table_f64[3], l.i)), c_lo = f64x8_lookup8(ody_log_table_f64[4], l.i);
@@ -405,6 +423,7 @@ ODY_INLINE f64x8 f64x8_log2_sum(ody_log_f64_parts l) {
     return f64x8_add(y, f64x8_fma(f64x8_mul(l.f, l.f), p, lo));
 }
 
+/* log2 x. Max 0.59 ulp, exact at powers of two. Special values as log's. */
 ODY_INLINE f64x8 f64x8_log2(f64x8 x) {
     f64x8 y = f64x8_log2_sum(f64x8_log_parts(x));
     m64x8 special = f64x8_log_is_special(x);
@@ -417,7 +436,10 @@ ODY_INLINE f64x8 f64x8_log2(f64x8 x) {
     return y;
 }
 
-/* log(1 + x): 1 + x as a sum of two doubles, the second scaled into f_lo. log1p(-1) = -inf, below NaN. */
+/*
+ * log(1 + x): 1 + x as a sum of two doubles, the second scaled into f_lo. Max 0.66 ulp.
+ * log1p(-1) = -inf, below NaN.
+ */
 ODY_INLINE f64x8 f64x8_log1p(f64x8 x) {
     const f64x8 one = f64x8_splat(1.0), inf = f64x8_splat(INFINITY);
     f64x8 big = f64x8_max(one, x), small = f64x8_min(one, x);
@@ -441,7 +463,7 @@ ODY_INLINE f64x8 f64x8_log1p(f64x8 x) {
 /*
  * erf x: a polynomial of degree 17 on each of eight intervals of |x|, around 0, 1, ... 7 times 0.79, its last two steps
  * with their rounding errors; around 0 it is |x| plus a polynomial. Centers are doubles at which the function and its slope
- * nearly are doubles as well. |x| >= 5.93 gives 1.
+ * nearly are doubles as well. Max 0.85 ulp. |x| >= 5.93 gives 1 with the sign of x.
  */
 ODY_INLINE f64x8 f64x8_erf(f64x8 x) {
     f64x8 t = f64x8_min(f64x8_splat(5.93), f64x8_abs(x));
@@ -460,39 +482,48 @@ ODY_INLINE f64x8 f64x8_erf(f64x8 x) {
 
 /* ---- the normal distribution ----------------------------------------------------------------------------------- */
 
-/*
- * f(t) = P(v) / (t + k), v = (t - k) / (t + k), for a function f that such a polynomial P approaches; f comes as a sum p + p_lo.
- * P's slope is steep for small t, where the rounding of v shows: v_lo times the slope, a cubic, mends that. c holds c0's
- * second half, then c0, c1, ...
- */
+/* x y + c as a sum hi + lo. */
 typedef struct {
-    f64x8 p, p_lo;
+    f64x8 hi, lo;
 } ody_pair_f64;
 
+ODY_INLINE ody_pair_f64 f64x8_fma_pair(f64x8 x, f64x8 y, f64x8 c) {
+    f64x8 p = f64x8_mul(x, y), p_lo = f64x8_fma(x, y, f64x8_neg(p));
+    f64x8 hi = f64x8_add(p, c), from_c = f64x8_sub(hi, p);
+    f64x8 lo = f64x8_add(f64x8_sub(p, f64x8_sub(hi, from_c)), f64x8_sub(c, from_c));
+    return (ody_pair_f64){hi, f64x8_add(lo, p_lo)};
+}
+
+/*
+ * f(t) = P(v) / (t + k), v = (t - k) / (t + k), for a function f that such a polynomial P approaches; c holds c0's second
+ * half, then c0, c1, ... For small t P is steep and large compared to c0: there the rounding of v shows, which v_lo times the
+ * slope, a cubic, mends, and that of the last two steps, which are done in two parts.
+ */
 ODY_INLINE ody_pair_f64 f64x8_quotient(f64x8 t, double center, const double *c, int n, const double *slope) {
     const f64x8 k = f64x8_splat(center), one = f64x8_splat(1.0);
     f64x8 d = f64x8_add(t, k), from_k = f64x8_sub(d, t);
     f64x8 d_lo = f64x8_add(f64x8_sub(t, f64x8_sub(d, from_k)), f64x8_sub(k, from_k));
     f64x8 r = f64x8_div(one, d), r_lo = f64x8_fnma(r, d_lo, f64x8_fnma(r, d, one)); /* 1 / (t + k) = r (1 + r_lo) */
     f64x8 t_k = f64x8_sub(t, k), v = f64x8_mul(t_k, r), v_lo = f64x8_fma(v, r_lo, f64x8_fma(t_k, r, f64x8_neg(v)));
-    f64x8 q = f64x8_long_horner(v, c + 2, n - 1), c0 = f64x8_splat(c[1]);
-    f64x8 w = f64x8_mul(q, v), w_lo = f64x8_fma(q, v, f64x8_neg(w));
-    f64x8 g = f64x8_add(c0, w), from_w = f64x8_sub(g, c0);
-    f64x8 g_lo = f64x8_add(f64x8_sub(c0, f64x8_sub(g, from_w)), f64x8_sub(w, from_w));
-    g_lo = f64x8_add(f64x8_add(g_lo, w_lo), f64x8_fma(v_lo, f64x8_horner(v, slope, 4), f64x8_splat(c[0])));
-    f64x8 p = f64x8_mul(r, g), p_lo = f64x8_fma(r, g_lo, f64x8_fma(r, g, f64x8_neg(p)));
+    ody_pair_f64 q = f64x8_fma_pair(f64x8_long_horner(v, c + 3, n - 2, 5), v, f64x8_splat(c[2]));
+    ody_pair_f64 g = f64x8_fma_pair(q.hi, v, f64x8_splat(c[1]));
+    g.lo = f64x8_add(f64x8_fma(q.lo, v, g.lo), f64x8_fma(v_lo, f64x8_horner(v, slope, 4), f64x8_splat(c[0])));
+    f64x8 p = f64x8_mul(r, g.hi), p_lo = f64x8_fma(r, g.lo, f64x8_fma(r, g.hi, f64x8_neg(p)));
     return (ody_pair_f64){p, f64x8_fma(p, r_lo, p_lo)};
 }
 
-/* 1 - erf x = e^(-x^2) erfcx(x). x > 27.3 gives 0. */
+/*
+ * 1 - erf x = e^(-x^2) erfcx(x), x^2 in two parts; 2 minus that for negative x. Max 1.72 ulp.
+ * x > 27.3 gives 0, x < -5.9 gives 2.
+ */
 ODY_INLINE f64x8 f64x8_erfc(f64x8 x) {
     f64x8 t = f64x8_min(f64x8_splat(27.3), f64x8_abs(x));
     f64x8 v = f64x8_mul(t, t), v_lo = f64x8_fnma(t, t, v);
     ody_exp_f64_parts e = f64x8_exp_parts(f64x8_neg(v), v_lo);
     ody_scale_f64 scale = f64x8_scale(e.k);
     ody_pair_f64 m = f64x8_quotient(t, 3.0, ody_erfc_f64, 24, ody_erfc_f64_slope);
-    f64x8 p_lo = f64x8_fma(m.p_lo, e.s, f64x8_fma(m.p, e.s_lo, m.p_lo));
-    f64x8 y = f64x8_mul(f64x8_add(m.p, f64x8_fma(m.p, e.s, p_lo)), scale.a);
+    f64x8 p_lo = f64x8_fma(m.lo, e.s, f64x8_fma(m.hi, e.s_lo, m.lo));
+    f64x8 y = f64x8_mul(f64x8_add(m.hi, f64x8_fma(m.hi, e.s, p_lo)), scale.a);
     m64x8 negative = f64x8_sign(x);
     y = f64x8_select(negative, f64x8_neg(y), y);
     return f64x8_fma(y, scale.b, f64x8_select(negative, f64x8_splat(2.0), f64x8_zero()));
@@ -505,23 +536,29 @@ ODY_INLINE ody_exp_f64_parts f64x8_bell(f64x8 t) {
     return f64x8_exp_parts(v, f64x8_fma(t, half, f64x8_neg(v)));
 }
 
-/* x Phi(x) = max(x, 0) - |x| Phi(-|x|), Phi(-t) = e^(-t^2/2) times the Mills ratio. gelu(-inf) = -0. */
+/*
+ * x Phi(x) = max(x, 0) - |x| Phi(-|x|), Phi(-t) = e^(-t^2/2) times the Mills ratio. Max 1.33 ulp, the tail included.
+ * x < -38.6 gives -0, x > 8.5 gives x.
+ */
 ODY_INLINE f64x8 f64x8_gelu(f64x8 x) {
     f64x8 t = f64x8_min(f64x8_splat(38.7), f64x8_abs(x));
     ody_exp_f64_parts e = f64x8_bell(t);
     ody_pair_f64 m = f64x8_quotient(t, 4.0, ody_mills_f64, 24, ody_mills_f64_slope);
-    f64x8 more = f64x8_fma(m.p, e.s, f64x8_fma(m.p_lo, e.s, f64x8_fma(m.p, e.s_lo, m.p_lo)));
-    f64x8 y = f64x8_add(m.p, more);
-    return f64x8_gated(x, t, e.k, y, f64x8_sub(more, f64x8_sub(y, m.p)));
+    f64x8 more = f64x8_fma(m.hi, e.s, f64x8_fma(m.lo, e.s, f64x8_fma(m.hi, e.s_lo, m.lo)));
+    f64x8 y = f64x8_add(m.hi, more);
+    return f64x8_gated(x, t, e.k, y, f64x8_sub(more, f64x8_sub(y, m.hi)));
 }
 
-/* d/dx x Phi(x) = Phi(x) + x phi(x): with e = e^(-x^2/2), e (M - t c) for x < 0 and one minus that for x > 0. */
+/*
+ * d/dx x Phi(x) = Phi(x) + x phi(x): with e = e^(-x^2/2), e (M - t c) for x < 0 and one minus that for x > 0.
+ * Max 2.16 ulp of the larger term. gelu_grad(-inf) = -0.
+ */
 ODY_INLINE f64x8 f64x8_gelu_grad(f64x8 x) {
     f64x8 t = f64x8_min(f64x8_splat(38.7), f64x8_abs(x));
     ody_exp_f64_parts e = f64x8_bell(t);
     ody_scale_f64 scale = f64x8_scale(e.k);
     ody_pair_f64 m = f64x8_quotient(t, 4.0, ody_mills_f64, 24, ody_mills_f64_slope);
-    f64x8 g = f64x8_fnma(t, f64x8_splat(0x1.9884533d43651p-2), f64x8_add(m.p, m.p_lo)); /* 1 / sqrt(2 pi) */
+    f64x8 g = f64x8_fnma(t, f64x8_splat(0x1.9884533d43651p-2), f64x8_add(m.hi, m.lo)); /* 1 / sqrt(2 pi) */
     f64x8 y = f64x8_mul(f64x8_fma(g, e.s, g), scale.a);
     m64x8 negative = f64x8_sign(x);
     y = f64x8_select(negative, y, f64x8_neg(y));
@@ -546,7 +583,10 @@ ODY_INLINE f64x8 f64x8_gelu_tanh_arg(f64x8 t, f64x8 *v_lo) {
     return v;
 }
 
-/* max(x, 0) - |x| z / d, z = e^-v(|x|), d = 1 + z and d_lo its rounding error. gelu_tanh(-inf) = -0. */
+/*
+ * max(x, 0) - |x| z / d, z = e^-v(|x|), d = 1 + z and d_lo its rounding error. Max 1.08 ulp.
+ * x < -21.7 gives -0.
+ */
 ODY_INLINE f64x8 f64x8_gelu_tanh(f64x8 x) {
     const f64x8 one = f64x8_splat(1.0);
     f64x8 t = f64x8_min(f64x8_splat(21.7), f64x8_abs(x));
@@ -563,7 +603,10 @@ ODY_INLINE f64x8 f64x8_gelu_tanh(f64x8 x) {
 
 /* ---- derivatives ----------------------------------------------------------------------------------------------- */
 
-/* With z = e^-t, t = |x|, q = 1 / (1 + z): z q (1 - t q) for x < 0, q (1 + t z q) for x > 0. */
+/*
+ * With z = e^-t, t = |x|, q = 1 / (1 + z): z q (1 - t q) for x < 0, q (1 + t z q) for x > 0.
+ * Max 4.42 ulp of the larger term of sigmoid(x) + x sigmoid(x) sigmoid(-x). silu_grad(-inf) = -0.
+ */
 ODY_INLINE f64x8 f64x8_silu_grad(f64x8 x) {
     const f64x8 one = f64x8_splat(1.0);
     m64x8 negative = f64x8_sign(x);
@@ -577,9 +620,13 @@ ODY_INLINE f64x8 f64x8_silu_grad(f64x8 x) {
     return f64x8_select(negative, below, above);
 }
 
+/* The logistic function. Max 0.83 ulp. */
 ODY_INLINE f64x8 f64x8_softplus_grad(f64x8 x) { return f64x8_sigmoid(x); }
 
-/* sigmoid(v) + x v'(x) sigmoid(v) sigmoid(-v), in the manner of silu_grad. */
+/*
+ * sigmoid(v) + x v'(x) sigmoid(v) sigmoid(-v), in the manner of silu_grad.
+ * Max 5.42 ulp of the larger term. gelu_tanh_grad(-inf) = -0.
+ */
 ODY_INLINE f64x8 f64x8_gelu_tanh_grad(f64x8 x) {
     const f64x8 one = f64x8_splat(1.0);
     m64x8 negative = f64x8_sign(x);
@@ -600,6 +647,7 @@ ODY_INLINE f64x8 f64x8_gelu_tanh_grad(f64x8 x) {
  * With z = e^-t, t = |x|:
  *   x < 0:  z ((z + 2) D - 4 t (1 + z)) / D^2,    D = z (z + 2) + 2
  *   x > 0:  1 - 2 z^2 (D - 2 t (1 + z)) / D^2,    D = z (2 z + 2) + 1
+ * Max 5.50 ulp of the larger term of tanh(u) + x u'(x) / cosh(u)^2, u = softplus(x). mish_grad(-inf) = -0.
  */
 ODY_INLINE f64x8 f64x8_mish_grad(f64x8 x) {
     const f64x8 one = f64x8_splat(1.0), two = f64x8_splat(2.0);
@@ -723,13 +771,13 @@ ODY_INLINE f64x8 f64x8_sin_of(ody_angle_f64 angle) {
     return f64x8_from_bits(i64x8_xor(f64x8_bits(f64x8_select(odd, c, s)), sign));
 }
 
-/* sin x, for every finite x. sin(+-inf) is NaN. */
+/* sin x, for every finite x. Max 0.74 ulp. sin(+-inf) is NaN. */
 ODY_INLINE f64x8 f64x8_sin(f64x8 x) {
     f64x8 y = f64x8_sin_of(f64x8_angle(x));
     return f64x8_select(f64x8_eq(x, f64x8_zero()), x, y);
 }
 
-/* cos x, for every finite x. cos(+-inf) is NaN. */
+/* cos x, for every finite x. Max 0.75 ulp. cos(+-inf) is NaN. */
 ODY_INLINE f64x8 f64x8_cos(f64x8 x) {
     ody_angle_f64 angle = f64x8_angle(x);
     angle.quadrant = i64x8_add(angle.quadrant, i64x8_splat(1));
@@ -793,7 +841,9 @@ static __attribute__((noinline, unused)) void ody_pow_f64_special(double *out, c
     f64x8_store(out, f64x8_select(m64x8_or(f64x8_eq(y, zero), f64x8_eq(x, one)), one, r));
 }
 
-/* x^y. */
+/*
+ * x^y. Max 0.75 ulp, over- and underflow included. C99's special values: 1 for y = 0 or x = 1, NaN for x < 0 and y not whole.
+ */
 ODY_INLINE f64x8 f64x8_pow(f64x8 x, f64x8 y) {
     m64x8 usual = m64x8_andnot(f64x8_lt(f64x8_abs(y), f64x8_splat(INFINITY)), f64x8_log_is_special(x));
     if (__builtin_expect(m64x8_all(usual), 1)) return f64x8_pow_positive(x, f64x8_zero(), y);

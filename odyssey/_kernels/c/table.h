@@ -39,6 +39,8 @@ const ody_kernels ODY_TABLE = {
     ROW(argmax_rows), ROW(argmax_columns), ROW(argmin_rows), ROW(argmin_columns), ROW(dot), ROW(transpose),
     /* softmax */
     ROW(softmax), ROW(log_softmax), ROW(softmax_backward), ROW(log_softmax_backward),
+    /* cross entropy */
+    ROW(cross_entropy), ROW(cross_entropy_backward),
     /* convolution */
     ROW(conv2d), ROW(conv2d_pack), ROW(conv2d_sizes), ROW(conv2d_backward_input), ROW(conv2d_backward_input_pack),
     ROW(conv2d_backward_input_sizes), ROW(conv2d_backward_weight), ROW(conv2d_backward_weight_sizes),

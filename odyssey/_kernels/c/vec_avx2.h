@@ -137,6 +137,7 @@ ODY_INLINE void f64x8_store_part(double *p, __m256d v, size_t n) {
     HALVES2(V, V##_max, V, H, _mm256_max_##s(a, b))                                                         \
     HALVES2(V, V##_copysign, V, H, _mm256_or_##s(_mm256_andnot_##s(_mm256_set1_##s(SIGN), a), _mm256_and_##s(_mm256_set1_##s(SIGN), b))) \
     HALVES3(V, V##_fma, V, H, _mm256_fmadd_##s(a, b, c))                                                    \
+    HALVES3(V, V##_fms, V, H, _mm256_fmsub_##s(a, b, c))                                                    \
     HALVES3(V, V##_fnma, V, H, _mm256_fnmadd_##s(a, b, c))                                                  \
     HALVES1(V, V##_sqrt, V, H, _mm256_sqrt_##s(a))                                                          \
     HALVES1(V, V##_abs, V, H, _mm256_andnot_##s(_mm256_set1_##s(SIGN), a))                                  \
