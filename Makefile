@@ -19,7 +19,7 @@ bench: build
 check: build
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest odyssey --allowlist tests/stubtest_allowlist.txt
+	$(BIN)/python -m mypy.stubtest odyssey._kernels --allowlist tests/stubtest_allowlist.txt
 
 clean:
 	rm -rf build dist *.egg-info odyssey/_kernels/*.so

@@ -49,7 +49,7 @@ def library(name: str, sources: list[str], flags: list[str]) -> tuple[str, dict]
         "sources": paths,
         "cflags": COMMON + flags,
         "include_dirs": ["include"],
-        "obj_deps": {path: TEXTS for path in paths},
+        "obj_deps": dict.fromkeys(paths, TEXTS),
     }
 
 

@@ -98,7 +98,7 @@ _LAZY_NAMES = {
     "save": "odyssey.serialization",
 }
 
-__all__ = [  # noqa: RUF022 - the operations by family, then what stands around them
+__all__ = [
     # activations
     "elu",
     "elu_backward",

@@ -72,9 +72,10 @@ def var_backward(
         n *= (<object> array).shape[one]
     if (<object> array).size == 0:
         return np.empty_like(array) if out is None else out
-    factor = divide(scale(g, 2.0), np.full((), max(n - ddof, 0), (<object> g).dtype))
-    centred = subtract(array, mean(array, axes, True))
-    return multiply(centred, factor, centred if out is None else out)
+    centred = np.asarray(subtract(array, mean(array, axes, True)))
+    # The gradient first: scaled before, a tiny one could vanish and leave 0 * inf.
+    result = multiply(centred, g, centred if out is None else out)
+    return scale(result, 2.0 / (n - ddof) if n > ddof else np.inf, result)
 
 
 def norm_backward(
@@ -108,7 +109,7 @@ def norm_backward(
     g = kept(g, array, axes, "norm_backward", "grad")
     length = kept(length, array, axes, "norm_backward", "y")
     # x / inf is the 0 that a length of 0 asks for.
-    unit = divide(array, np.where(length == 0, np.array(np.inf, (<object> length).dtype), length))
+    unit = np.asarray(divide(array, np.where(length == 0, np.array(np.inf, (<object> length).dtype), length)))
     return multiply(unit, g, unit if out is None else out)
 
 

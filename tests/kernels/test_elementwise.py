@@ -502,3 +502,13 @@ def test_options_must_be_numbers():
         od.scale(X, "2")
     with pytest.raises(TypeError):
         od.clip(X, None, 1.0)
+
+
+@pytest.mark.parametrize("extra", [17, 100, 511])
+def test_a_short_last_piece_of_a_streamed_array_may_be_misaligned(isa: str, extra: int) -> None:
+    n = (1 << 23) + extra  # beyond the last-level cache, cut into chunks for three threads
+    x = np.ones(n + 1, np.float32)[1:]
+    out = np.empty(n + 1, np.float32)[1:]
+    with od.threads.limit(3):
+        od.add(x, x, out=out)
+    assert (out == 2).all()

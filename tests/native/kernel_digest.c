@@ -81,11 +81,11 @@ static void prepare(int bits, int wild) {
 
 static void exercise_ody_map_fn(ody_map_fn f, int bits) {
     const size_t item = (size_t)bits / 8;
-    for (int wild = 0; wild < 2; wild++)
+    for (int wild = 0; wild < 2; wild++) {
+        prepare(bits, wild);
         for (int s = 0; s < SIZES; s++)
             for (int step = 0; step < 3; step++)
                 for (unsigned flags = 0; flags <= ODY_STREAM; flags += ODY_STREAM) {
-                    prepare(bits, wild);
                     /* Parameters that are sensible for every kernel: slopes, bounds, decays below one, a step above. */
                     ody_map m = {.n = sizes[s], .param = {0.25, 0.75, 0.5, 0.125, 0.0625, 0.5, 0.25, 0.5}, .flags = flags};
                     for (int i = 0; i < 4; i++) m.in[i] = in[i] + item, m.step[i] = !(i + 1 == step);
@@ -93,15 +93,16 @@ static void exercise_ody_map_fn(ody_map_fn f, int bits) {
                     f(&m);
                     for (int k = 0; k < 3; k++) absorb(out[k], sizes[s] + 40, bits);
                 }
+    }
 }
 
 /* Results that are places are int64; hashing every out in units of the element type covers them too. */
 static void exercise_rows(ody_rows_fn f, int bits, int labels) {
     const size_t item = (size_t)bits / 8, rows = 5;
-    for (int wild = 0; wild < 2; wild++)
-        for (int s = 1; s < SIZES && sizes[s] <= 257; s++) {
+    for (int wild = 0; wild < 2; wild++) {
+        prepare(bits, wild);
+        for (int s = 1; s < SIZES && sizes[s] <= 130; s++) {
             const size_t n = sizes[s], step = 300 * item;
-            prepare(bits, wild);
             if (labels)
                 for (size_t r = 0; r < rows; r++) ((int64_t *)in[1])[r] = (int64_t)(next() % n);
             ody_rows r = {.rows = rows, .n = n, .param = {0.5, 0.25, 1, 1}};
@@ -111,6 +112,7 @@ static void exercise_rows(ody_rows_fn f, int bits, int labels) {
             f(&r);
             for (int k = 0; k < 3; k++) absorb(out[k], rows * 300, bits);
         }
+    }
 }
 static void exercise_ody_rows_fn(ody_rows_fn f, int bits) { exercise_rows(f, bits, 0); }
 static void exercise_ody_labelled_rows_fn(ody_labelled_rows_fn f, int bits) { exercise_rows(f, bits, 1); }
@@ -118,22 +120,23 @@ static void exercise_ody_labelled_rows_fn(ody_labelled_rows_fn f, int bits) { ex
 static void exercise_ody_columns_fn(ody_columns_fn f, int bits) {
     const size_t item = (size_t)bits / 8;
     static _Alignas(64) char scratch[ODY_COLUMN_SCRATCH * 64];
-    for (int wild = 0; wild < 2; wild++)
+    for (int wild = 0; wild < 2; wild++) {
+        prepare(bits, wild);
         for (int s = 1; s < SIZES && sizes[s] <= 257; s++)
             for (size_t m = 1; m < 140; m = m * 3 + 1) {
-                prepare(bits, wild);
                 ody_columns c = {.in = {in[0], in[1]}, .out = out[0], .in_step = (ptrdiff_t)(300 * item), .m = m,
                                  .n = sizes[s], .param = {0.5, 0.25, 1, 1}, .scratch = scratch};
                 f(&c);
                 absorb(out[0], sizes[s] + 8, bits);
             }
+    }
 }
 
 static void exercise_pool(ody_pool_fn f, ody_pool_workspace_fn workspace, int bits, int global) {
-    for (int wild = 0; wild < 2; wild++)
+    for (int wild = 0; wild < 2; wild++) {
+        prepare(bits, wild);
         for (size_t width = 4; width < 40; width += 5)
             for (int kind = 0; kind < 4; kind++) {
-                prepare(bits, wild);
                 ody_pool p = {.planes = 3, .height = 7, .width = width, .kernel_h = 2, .kernel_w = 2, .stride_y = 2,
                               .stride_x = 2, .in = {in[0], in[1]}, .out = out[0]};
                 if (kind == 1) p.kernel_h = 3, p.kernel_w = 3, p.padding_y = p.padding_x = 1;
@@ -147,21 +150,22 @@ static void exercise_pool(ody_pool_fn f, ody_pool_workspace_fn workspace, int bi
                 free(p.workspace);
                 absorb(out[0], 3 * p.height * p.width, bits);
             }
+    }
 }
 
 static void exercise_ody_gemm_fn(ody_gemm_fn f, ody_gemm_workspace_fn workspace, int bits) {
     const size_t item = (size_t)bits / 8, most = 41;
+    prepare(bits, 0);
     for (size_t m = 1; m <= most; m += m < 16 ? 3 : 8)
         for (int s = 1; s < SIZES - 2; s += 2)
             for (int kind = 0; kind < 8; kind++) {
                 const size_t n = sizes[s], k = sizes[(s * 5 + kind) % (SIZES - 3)];
-                prepare(bits, 0);
                 ody_gemm g = {.m = m, .n = n, .k = k, .a = in[0], .b = in[1], .c = out[0], .c_row = (ptrdiff_t)n + 3,
                               .alpha = kind == 3 ? 0.5 : 1, .beta = kind == 4 ? 0.5 : kind == 5,
                               .bias = kind == 6 ? in[2] : NULL, .activation = kind == 7 ? ODY_RELU : ODY_IDENTITY};
                 g.a_row = kind & 1 ? 1 : (ptrdiff_t)k, g.a_col = kind & 1 ? (ptrdiff_t)m : 1;
                 g.b_row = kind & 2 ? 1 : (ptrdiff_t)n, g.b_col = kind & 2 ? (ptrdiff_t)k : 1;
-                memcpy(out[0], in[3], MOST * item);
+                memcpy(out[0], in[3], m * (n + 3) * item);
                 const size_t bytes = (workspace(&g) + 63) / 64 * 64;
                 g.workspace = aligned_alloc(64, bytes + 64);
                 f(&g);

@@ -1,5 +1,7 @@
 """The table is complete, its inputs are what they claim to be, and they do not depend on who asks first."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -148,7 +150,7 @@ def test_peers_that_are_present_compute_the_same():
 
 
 def test_a_peer_that_is_absent_is_none(monkeypatch):
-    monkeypatch.setattr("odyssey.testing.peers._torch", lambda: None)
+    monkeypatch.setitem(sys.modules, "torch", None)
     case = CASES["add"]
     assert case.peers["torch"](case.bench_call(4096)) is None
 

@@ -39,7 +39,7 @@ ODY_INLINE const real *K(operand)(const ody_map *m, int k, real *copies) {
     const double *p = m->param;                                                                                        \
     real *out = m->out[0];                                                                                             \
     const size_t n = m->n, to_line = (64 - (uintptr_t)out % 64) % 64 / sizeof(real);                                   \
-    const int streamed = m->flags & ODY_STREAM;                                                                        \
+    const int streamed = m->flags & ODY_STREAM && n >= ALIGN_FROM;                                                                      \
     (void)p;                                                                                                           \
     SETUP;
 
