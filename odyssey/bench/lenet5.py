@@ -1,7 +1,7 @@
 """LeNet-5 in odyssey and in PyTorch: the same weights, the same images, one step of training or inference.
 
 PyTorch runs twice: as its tutorials write it, and with what its tuning guide adds on a CPU (channels last, the fused
-optimizer, inference mode). The better of the two is who there is to beat.
+optimizer, inference mode).
 """
 
 from __future__ import annotations

@@ -253,12 +253,12 @@ def _lenet5(request: Request) -> Section:
             request.progress(f"LeNet-5 {what}, {setting}")
             with equal_threads(count):
                 outcome = race(workload.contenders(count), workload.check, request.rules)
-            peer = outcome.fastest([name for name in outcome.samples if name != OURS])
-            if peer is None:
-                lines.append(open_line(what, "; ".join(f"{n}: {why}" for n, why in outcome.refused.items()), setting))
-                continue
-            times = ", ".join(f"{name} {1e3 * outcome.seconds(name).median:.3g} ms" for name in outcome.samples)
-            lines.append(judged(what, setting, outcome.ratio(peer, OURS), goal, f"x {peer}", note=times))
+            if refused := "; ".join(f"{name} was refused: {why}" for name, why in outcome.refused.items()):
+                lines.append(open_line(what, refused, setting))
+            for name in outcome.samples:
+                if name != OURS:
+                    times = ", ".join(f"{who} {1e3 * outcome.seconds(who).median:.3g} ms" for who in (OURS, name))
+                    lines.append(judged(what, setting, outcome.ratio(name, OURS), goal, f"x {name}", note=times))
     return Section(title, lines)
 
 
