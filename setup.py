@@ -3,14 +3,18 @@
 Metadata lives in pyproject.toml. Only `dispatch` links the libraries, so kernels and state exist once.
 """
 
+import json
 import os
 import platform
+import subprocess
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import Cython
 import numpy
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 
@@ -18,9 +22,11 @@ KERNELS = "odyssey/_kernels"
 TEXTS = sorted(str(path) for path in Path(KERNELS, "c").glob("*.h")) + sorted(
     str(path) for path in Path("include/odyssey").glob("*.h")
 )
+SOURCES = sorted(str(path) for path in Path(KERNELS, "c").glob("*.c"))
 
 # No flag here, and none that it implies, may let the compiler change a floating-point result.
-COMMON = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-fPIC", "-Wall", "-Wextra"]
+# -g0 undoes Python's own -g: tracking every inlined vector through the optimiser takes minutes and fills the wheel.
+COMMON = ["-g0", "-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-fPIC", "-Wall", "-Wextra"]
 COMMON += os.environ.get("ODYSSEY_CFLAGS", "").split()
 
 # Instruction set -> compiler flags.
@@ -48,7 +54,8 @@ def library(name: str, sources: list[str], flags: list[str]) -> tuple[str, dict]
 
 
 LIBRARIES = [library(f"ody_{isa}", [f"isa_{isa}.c"], flags) for isa, flags in SETS.items()]
-RUNTIME = ["dispatch.c", "drivers.c", "gemm_driver.c", "conv_driver.c", "pool_driver.c", "pool.c", "memory.c"]
+# Everything beside the isa_*.c is the runtime: compiled once, with baseline flags.
+RUNTIME = sorted(path.name for path in Path(KERNELS, "c").glob("*.c") if not path.name.startswith("isa_"))
 LIBRARIES.append(library("ody_runtime", RUNTIME, ["-fno-lto"]))
 
 # Per entry module: what it links beside libc.
@@ -57,22 +64,56 @@ MODULES = {
     "array": [],
     "elementwise": [],
     "linear": [],
+    "probe": [],
+    "activations": [],
+    "optim": [],
+    "reductions": [],
+    "reduction_gradients": [],
+    "softmax": [],
+    "cross_entropy": [],
     "window": [],
     "conv": [],
     "pooling": [],
 }
 
+GENERATED = Path("build/generated")
+
+
+def describe_build() -> None:
+    """Writes ody_build.h, what odyssey.show_config() tells of this build; left alone when nothing changed, so that it
+    rebuilds only what it must."""
+    compiler = os.environ.get("CC", "cc")
+    found = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout.splitlines()
+    description = json.dumps({
+        "version": tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"],
+        "compiler": found[0] if found else compiler,
+        "flags": COMMON,
+        "instruction_sets": SETS,
+        "cython": Cython.__version__,
+        "numpy": numpy.__version__,
+        "machine": MACHINE,
+    })
+    text = f"#define ODY_BUILD {json.dumps(description)}\n"
+    header = GENERATED / "ody_build.h"
+    if not header.exists() or header.read_text() != text:
+        GENERATED.mkdir(parents=True, exist_ok=True)
+        header.write_text(text)
+
+
+describe_build()
+
+
 EXTENSIONS = [
     Extension(
         f"odyssey._kernels.{module}",
         [f"{KERNELS}/{module}.pyx"],
-        include_dirs=["include", numpy.get_include()],
+        include_dirs=["include", str(GENERATED), numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        extra_compile_args=["-O2", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-Wno-unused-function"]
+        extra_compile_args=["-g0", "-O2", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-Wno-unused-function"]
         + os.environ.get("ODYSSEY_CFLAGS", "").split(),
         extra_link_args=["-lpthread", *os.environ.get("ODYSSEY_LDFLAGS", "").split()],
         libraries=(libraries + ["m"]) if libraries else [],
-        depends=TEXTS,
+        depends=TEXTS + (SOURCES + [str(GENERATED / "ody_build.h")] if libraries else []),
     )
     for module, libraries in MODULES.items()
 ]
@@ -109,6 +150,12 @@ class parallel_build_ext(build_ext):
 
 if __name__ == "__main__":
     setup(
+        # The C headers stand at the top of the repository and are installed inside the package: odyssey.get_include().
+        packages=[*find_packages(include=["odyssey*"]), "odyssey.include"],
+        package_dir={"odyssey.include": "include"},
+        package_data={"odyssey": ["py.typed"], "*": ["*.pyi", "*.pxd"], "odyssey.include": ["odyssey/*.h"]},
+        include_package_data=False,
+        exclude_package_data={"": ["*.c", "*.pyx"]},
         libraries=LIBRARIES,
         ext_modules=cythonize(EXTENSIONS, compiler_directives=DIRECTIVES, include_path=["."]),
         cmdclass={"build_clib": parallel_build_clib, "build_ext": parallel_build_ext},

@@ -1,9 +1,72 @@
-"""odyssey: SIMD kernels over your own NumPy arrays, and the neural networks on top of them."""
+"""odyssey: SIMD kernels over your own NumPy arrays, and the neural networks on top of them.
+
+The functions here take arrays and return arrays; `odyssey.nn.functional` holds the same over tensors with gradients,
+and `odyssey.reference` their definitions in plain NumPy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from odyssey import isa, threads
+from odyssey._kernels.activations import (
+    elu,
+    elu_backward,
+    gelu,
+    gelu_backward,
+    hard_sigmoid,
+    hard_sigmoid_backward,
+    hard_swish,
+    hard_swish_backward,
+    hard_tanh,
+    hard_tanh_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    mish,
+    mish_backward,
+    prelu,
+    prelu_backward,
+    relu,
+    relu6,
+    relu6_backward,
+    relu_backward,
+    selu,
+    selu_backward,
+    sigmoid,
+    sigmoid_backward,
+    silu,
+    silu_backward,
+    softplus,
+    softplus_backward,
+    tanh,
+    tanh_backward,
+)
 from odyssey._kernels.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
-from odyssey._kernels.elementwise import add, exp
+from odyssey._kernels.cross_entropy import cross_entropy, cross_entropy_backward
+from odyssey._kernels.elementwise import (
+    add,
+    axpy,
+    clip,
+    clip_backward,
+    cos,
+    divide,
+    erf,
+    erf_backward,
+    exp,
+    fma,
+    log,
+    log2,
+    maximum,
+    minimum,
+    multiply,
+    power,
+    reciprocal,
+    scale,
+    sin,
+    sqrt,
+    subtract,
+)
 from odyssey._kernels.linear import linear, matmul
+from odyssey._kernels.optim import adam_step, adamw_step, sgd_step
 from odyssey._kernels.pooling import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -12,21 +75,145 @@ from odyssey._kernels.pooling import (
     max_pool2d,
     max_pool2d_backward,
 )
+from odyssey._kernels.reduction_gradients import max_backward, min_backward, norm_backward, var_backward
+from odyssey._kernels.reductions import argmax, dot, logsumexp, max, mean, min, norm, sum, var
+from odyssey._kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from odyssey.config import get_include, show_config
 
-__all__ = [
-    "add",
-    "avg_pool2d",
-    "avg_pool2d_backward",
+if TYPE_CHECKING:
+    from odyssey import config, data, errors, memory, models, nn, optim, reference, serialization, testing, training
+    from odyssey.serialization import load, save
+    from odyssey.tensor import Tensor, enable_grad, no_grad, use_reference
+
+# Loaded when first asked for: `import odyssey` brings the kernels alone.
+_LAZY_MODULES = (
+    "config", "data", "errors", "memory", "models", "nn", "optim", "reference", "serialization", "testing", "training",
+)  # fmt: skip
+_LAZY_NAMES = {
+    "Tensor": "odyssey.tensor",
+    "enable_grad": "odyssey.tensor",
+    "no_grad": "odyssey.tensor",
+    "use_reference": "odyssey.tensor",
+    "load": "odyssey.serialization",
+    "save": "odyssey.serialization",
+}
+
+__all__ = [  # noqa: RUF022 - the operations by family, then what stands around them
+    # activations
+    "elu",
+    "elu_backward",
+    "gelu",
+    "gelu_backward",
+    "hard_sigmoid",
+    "hard_sigmoid_backward",
+    "hard_swish",
+    "hard_swish_backward",
+    "hard_tanh",
+    "hard_tanh_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "mish",
+    "mish_backward",
+    "prelu",
+    "prelu_backward",
+    "relu",
+    "relu6",
+    "relu6_backward",
+    "relu_backward",
+    "selu",
+    "selu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "silu",
+    "silu_backward",
+    "softplus",
+    "softplus_backward",
+    "tanh",
+    "tanh_backward",
+    # conv
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
+    # cross_entropy
+    "cross_entropy",
+    "cross_entropy_backward",
+    # elementwise
+    "add",
+    "axpy",
+    "clip",
+    "clip_backward",
+    "cos",
+    "divide",
+    "erf",
+    "erf_backward",
     "exp",
-    "global_avg_pool2d",
-    "global_avg_pool2d_backward",
-    "isa",
+    "fma",
+    "log",
+    "log2",
+    "maximum",
+    "minimum",
+    "multiply",
+    "power",
+    "reciprocal",
+    "scale",
+    "sin",
+    "sqrt",
+    "subtract",
+    # linear
     "linear",
     "matmul",
+    # optim
+    "adam_step",
+    "adamw_step",
+    "sgd_step",
+    # pooling
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "global_avg_pool2d",
+    "global_avg_pool2d_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    # reduction_gradients
+    "max_backward",
+    "min_backward",
+    "norm_backward",
+    "var_backward",
+    # reductions
+    "argmax",
+    "dot",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "norm",
+    "sum",
+    "var",
+    # softmax
+    "log_softmax",
+    "log_softmax_backward",
+    "softmax",
+    "softmax_backward",
+    # around them
+    "get_include",
+    "isa",
+    "show_config",
     "threads",
+    *_LAZY_MODULES,
+    *_LAZY_NAMES,
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return import_module(f"odyssey.{name}")
+    if name in _LAZY_NAMES:
+        value = getattr(import_module(_LAZY_NAMES[name]), name)
+        globals()[name] = value
+        return value
+    if name == "__version__":
+        return import_module("odyssey.config").build_info()["version"]
+    raise AttributeError(f"module 'odyssey' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -9,8 +9,11 @@ The default is the smaller of the processors this process may run on and what it
 1
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+import threadpoolctl
 
 from odyssey._kernels import dispatch
 
@@ -48,3 +51,27 @@ def affinity() -> int:
 def cgroup_quota() -> float | None:
     """Processors the cgroup grants, or None when it sets no limit."""
     return dispatch.cgroup_quota() or None
+
+
+class _PoolController(threadpoolctl.LibController):  # type: ignore[misc]
+    """odyssey's pool, as `threadpoolctl.threadpool_limits` and `threadpool_info` see it."""
+
+    user_api = "odyssey"
+    internal_api = "odyssey"
+    filename_prefixes = ("dispatch.",)
+    check_symbols = ("ody_threads", "ody_set_threads")
+
+    def get_num_threads(self) -> int:
+        return count()
+
+    def set_num_threads(self, num_threads: int) -> None:
+        set_count(num_threads)
+
+    def get_version(self) -> str:
+        return str(json.loads(dispatch.build())["version"])
+
+    def set_additional_attributes(self) -> None:
+        pass
+
+
+threadpoolctl.register(_PoolController)

@@ -24,7 +24,6 @@ class SupportsDLPack(Protocol):
     def __dlpack_device__(self) -> tuple[int, int]: ...
 
 
-ArrayLike: TypeAlias = Union[Array, "Buffer", SupportsDLPack, float]
-"""What operations read: an ndarray, anything with a buffer (`memoryview`, `array.array`, `mmap`), or with DLPack; in
-elementwise operations of several operands a Python number may stand for one of them. No lists: an operation computes
-where the bytes lie, and a list has none."""
+ArrayLike: TypeAlias = Union[Array, "Buffer", SupportsDLPack]
+"""What operations read: an ndarray, anything with a buffer (`memoryview`, `array.array`, `mmap`), or with DLPack. No
+lists: an operation computes where the bytes lie, and a list has none."""

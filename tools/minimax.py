@@ -69,8 +69,9 @@ def remez(f, low, high, powers, weight, rounds=30, points=None):
     return c, worst
 
 
-def fit(f, low, high, powers, bits, weight=None, fixed=()):
-    """As remez, every coefficient rounded to `bits`; `fixed` gives leading coefficients beforehand."""
+def fit(f, low, high, powers, bits, weight=None, fixed=(), wide=0):
+    """As remez, every coefficient rounded to `bits`, the first `wide` of them to twice as many; `fixed` gives leading
+    coefficients beforehand."""
     weight = weight or f
     done, ahead, best = [mp.mpf(c) for c in fixed], None, None
     while len(done) < len(powers):
@@ -81,45 +82,50 @@ def fit(f, low, high, powers, bits, weight=None, fixed=()):
             c = ahead
         else:
             best = error
-        done.append(to_float(c[0], bits))
+        done.append(to_float(c[0], 2 * bits if len(done) < wide else bits))
         ahead = c[1:]
     grid = [mp.mpf(low) + (mp.mpf(high) - low) * (i + mp.mpf("0.4")) / 400 for i in range(400)]
     worst = max(abs((f(x) - mp.fsum(c * x**p for c, p in zip(done, powers))) / weight(x)) for x in grid)
     return done, worst
 
 
-def accurate_center(f, middle, bits, tries=2000):
-    """A float near `middle` at which f is nearly a float too, and that value: its rounding error is then negligible."""
-    step = mp.mpf(2) ** (mp.floor(mp.log(middle, 2)) - bits + 1)
-    start = to_float(middle, bits)
+def accurate_center(f, low, high, bits, tries=1000):
+    """A float near the middle of [low, high] at which f and its slope are nearly floats too: their rounding vanishes."""
+    start = to_float((low + high) / 2, bits)
+    ulp = mp.mpf(2) ** (mp.floor(mp.log(start, 2)) - bits + 1)
+    step = mp.floor((high - low) / 32 / tries / ulp) * ulp  # a flat f needs room to reach the next float
 
-    def distance(x):
-        y = f(x)
-        return abs(to_float(y, bits) - y) / y
+    def rounding(x):
+        slope = mp.diff(f, x)
+        return abs(to_float(f(x), bits) - f(x)) + abs(to_float(slope, bits) - slope) * (high - low) / 2
 
-    best = min((start + i * step for i in range(-tries, tries)), key=distance)
+    best = min((start + i * step for i in range(-tries, tries)), key=rounding)
     return best, to_float(f(best), bits)
 
 
-def table(f, bounds, degree, bits, slack=mp.mpf("1e-3")):
+def table(f, bounds, degree, bits, odd=True, slope=0, start=0, slack=mp.mpf("1e-3")):
     """One polynomial in x - center for each interval, relative to f: rows of [center, c0, c1, ...], and the worst error.
 
-    The first interval starts at 0, where f(x) ~ x: its center and c0 are 0, so that small x keep their relative accuracy.
+    Where f is odd, center and c0 of the first interval are 0, so that small x keep their relative accuracy.
+    Then that first polynomial is for f(x) - slope x. It stands in column `start`, the last ones before it.
     """
     columns, worst = [], mp.mpf(0)
     for low, high in zip(bounds, bounds[1:]):
         low, high = mp.mpf(low), mp.mpf(high)
         margin = (high - low) * slack
-        if low == 0:
-            c, e = fit(lambda h: f(h) / h, mp.mpf("1e-8"), high + margin, list(range(degree)), bits)
+        if low == 0 and odd:
+            c, e = fit(lambda h: f(h) / h - slope, mp.mpf("1e-8"), high + margin, list(range(degree)), bits,
+                       weight=lambda h: f(h) / h)
             columns.append([mp.mpf(0), mp.mpf(0), *c])
         else:
-            center, c0 = accurate_center(f, (low + high) / 2, bits)
+            center, c0 = accurate_center(f, low, high, bits)
             at_center = f(center)
             c, e = fit(lambda h: (f(center + h) - at_center) / h, low - margin - center, high + margin - center,
                        list(range(degree)), bits, weight=lambda h: f(center + h) / h)
             columns.append([center, c0, *c])
         worst = max(worst, e)
+    if start:
+        columns = columns[-start:] + columns[:-start]
     return list(zip(*columns)), worst
 
 
@@ -131,15 +137,25 @@ def tail(f, leading, power):
     return quotient, lambda x: f(x) / x**power
 
 
+LN2_16 = mp.log(2) / 16 * mp.mpf("1.0005")
 HALF_LN2 = mp.log(2) / 2 * mp.mpf("1.0001")
 SQRT_HALF = (mp.sqrt(mp.mpf(1) / 2) - 1, mp.sqrt(2) - 1)
-MILLS_C = {24: mp.mpf(1) / 4}
 
 
-def mills(u, c):
-    """Phi(-t) e^(t^2/2) as a function of u = 1 / (1 + c t)."""
-    t = (1 / u - 1) / c
+def mills(t):
+    """Phi(-t) e^(t^2/2), the Mills ratio of the normal distribution."""
     return mp.erfc(t / mp.sqrt(2)) / 2 * mp.exp(t * t / 2)
+
+
+def octaves(end):
+    """Bounds of eight intervals of t: two for each octave of 1 + 14.99 t / end."""
+    return [(y - 1) * mp.mpf(end) / mp.mpf("14.99") for y in (1, 1.5, 2, 3, 4, 6, 8, 12, 16)]
+
+
+def split_table(values, bits):
+    """Two rows: the values rounded, and what is left of them."""
+    high = [to_float(v, bits) for v in values]
+    return [high, [to_float(v - h, bits) for v, h in zip(values, high)]], mp.mpf(2) ** (-2 * bits)
 
 
 def polynomial(f, low, high, n, bits, weight=None, powers=None):
@@ -153,23 +169,94 @@ def exp_tail(n, bits):
     return polynomial(f, -HALF_LN2, HALF_LN2, n, bits, w)
 
 
+# [sqrt(1/2), sqrt(2)) in eight steps of 2^49 of a double's bits: five of 1/16 below 1 - 1/24, one from there to 1 + 1/24,
+# three of 1/8 above.
+LOG_BOUNDS = [mp.mpf(17 + 1.5 * i) / 24 for i in range(5)] + [mp.mpf(25 + 3 * i) / 24 for i in range(4)]
+
+
+def log_table():
+    """Rows of r, and -log r and -log2 r each in two parts, the first a multiple of 2^-42."""
+    columns = []
+    for low, high in zip(LOG_BOUNDS, LOG_BOUNDS[1:]):
+        r = mp.mpf(1) if low < 1 < high else to_float(2 / (low + high), 53)
+        column = [r]
+        for c in (-mp.log(r), -mp.log(r, 2)):
+            head = mp.nint(c * 2**42) / 2**42
+            column += [head, to_float(c - head, 53)]
+        columns.append(column)
+    return list(zip(*columns)), 0
+
+
+def log_piece(f, leading, power, n, bits):
+    g, w = tail(f, leading, power)
+    return polynomial(g, mp.mpf("-0.0567"), mp.mpf("0.0567"), n, bits, lambda x: w(x) if x else 1)
+
+
+def rational_mills(f, k, end, n, bits):
+    """f(t) = P((t - k) / (t + k)) / (t + k) for 0 <= t <= end. The second half of the first coefficient comes first."""
+    def g(v):
+        t = k * (1 + v) / (1 - v)
+        return f(t) * (t + k)
+    c, e = fit(g, -1, (end - k) / (end + k), list(range(n)), bits, wide=1)
+    head = to_float(c[0], bits)
+    return [[to_float(c[0] - head, bits), head, *c[1:]]], e
+
+
+def rational_slope(f, k, end, n, bits):
+    """The derivative of rational_mills' polynomial, roughly."""
+    def g(v):
+        t = k * (1 + v) / (1 - v)
+        return f(t) * (t + k)
+    return polynomial(lambda v: mp.diff(g, v, direction=1 if v < 0 else -1), -1, (end - k) / (end + k), n, bits, lambda v: 1)
+
+
+def erfcx(t):
+    return mp.erfc(t) * mp.exp(t * t)
+
+
 def log_tail(f, leading, n, bits):
     f, w = tail(f, leading, 2)
     return polynomial(f, *SQRT_HALF, n, bits, w)
 
 
+def softplus_f32():
+    f, w = tail(mp.log1p, lambda z: z, 2)
+    center, _ = accurate_center(f, mp.mpf("0.45"), mp.mpf("0.55"), 24)
+    return polynomial(lambda h: f(center + h), mp.mpf("1e-9") - center, 1 - center, 10, 24, lambda h: w(center + h))
+
+
 SPECS = {
     # name: (significant bits, a function giving rows of coefficients and the largest relative error)
+    "exp_coarse_f32": (24, lambda: polynomial(lambda r: mp.expm1(r) / r, -LN2_16, LN2_16, 3, 24, lambda r: mp.exp(r) / r)),
+    "exp_fine_f32": (24, lambda: polynomial(lambda r: mp.expm1(r) / r, -LN2_16, LN2_16, 4, 24, lambda r: mp.exp(r) / r)),
+    "exp2_eighths_f32": (24, lambda: split_table([mp.mpf(2) ** (mp.mpf(j) / 8) for j in range(8)], 24)),
     "exp_f32": (24, lambda: exp_tail(5, 24)),
+    "expm1_f32": (24, lambda: exp_tail(6, 24)),
     "log_f32": (24, lambda: log_tail(mp.log1p, lambda x: x, 9, 24)),
     "log2_f32": (24, lambda: log_tail(lambda x: mp.log1p(x) / mp.log(2), lambda x: x / mp.log(2), 9, 24)),
     "sin_f32": (24, lambda: polynomial(lambda y: (mp.sin(mp.sqrt(y)) / mp.sqrt(y) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 3, 24,
                                        lambda y: 1 / y)),
     "cos_f32": (24, lambda: polynomial(lambda y: (mp.cos(mp.sqrt(y)) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 4, 24, lambda y: 1 / y)),
-    "softplus_f32": (24, lambda: polynomial(lambda z: mp.log1p(z) / z, mp.mpf("1e-9"), 1, 10, 24)),
-    "mills_f32": (24, lambda: polynomial(lambda u: mills(u, mp.mpf("0.25")), 1 / (1 + mp.mpf("14.5") / 4), 1, 10, 24)),
-    "tanh_f32": (24, lambda: table(mp.tanh, [(y - 1) * mp.mpf("9.02") / 15 for y in (1, 1.5, 2, 3, 4, 6, 8, 12, 16)], 7, 24)),
-    "erf_f32": (24, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("3.93") / mp.mpf("7.5") for i in range(8)], 6, 24)),
+    "softplus_f32": (24, softplus_f32),
+    "mills_f32": (24, lambda: table(mills, octaves("14.5"), 8, 24, odd=False, start=6)),
+    "gelu_f32": (24, lambda: table(lambda t: t * mills(t), octaves("14.5"), 7, 24, slope=mp.mpf(1) / 2, start=6)),
+    "tanh_f32": (24, lambda: table(mp.tanh, octaves("9.02"), 7, 24, slope=1, start=6)),
+    "erf_f32": (24, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("3.93") / mp.mpf("7.49") for i in range(8)], 7, 24, slope=1)),
+    "exp_f64": (53, lambda: exp_tail(11, 53)),
+    "log_f64": (53, lambda: log_piece(mp.log1p, lambda x: x, 2, 10, 53)),
+    "log2_f64": (53, lambda: log_piece(lambda x: mp.log1p(x) / mp.log(2), lambda x: x / mp.log(2), 2, 10, 53)),
+    "pow_f64_log": (53, lambda: log_piece(mp.log1p, lambda x: x - x * x / 2 + x**3 / 3, 4, 11, 53)),
+    "log_table_f64": (53, log_table),
+    "sin_f64": (53, lambda: polynomial(lambda y: (mp.sin(mp.sqrt(y)) / mp.sqrt(y) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 7, 53,
+                                       lambda y: 1 / y)),
+    "cos_f64": (53, lambda: polynomial(lambda y: (mp.cos(mp.sqrt(y)) - 1 + y / 2) / y**2, mp.mpf("1e-9"), mp.mpf("0.63"), 6, 53,
+                                       lambda y: 1 / y**2)),
+    "softplus_f64": (53, lambda: polynomial(lambda z: mp.log1p(z) / z, mp.mpf("1e-9"), 1, 22, 53)),
+    "mills_f64": (53, lambda: rational_mills(mills, 4, mp.mpf("38.7"), 24, 53)),
+    "mills_f64_slope": (53, lambda: rational_slope(mills, 4, mp.mpf("38.7"), 4, 53)),
+    "erfc_f64": (53, lambda: rational_mills(erfcx, 3, mp.mpf("27.4"), 24, 53)),
+    "erfc_f64_slope": (53, lambda: rational_slope(erfcx, 3, mp.mpf("27.4"), 4, 53)),
+    "erf_f64": (53, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("5.93") / mp.mpf("7.49") for i in range(8)], 17, 53, slope=1)),
     "pow_f32_log2": (53, lambda: polynomial(lambda y: 2 * mp.atanh(mp.sqrt(y)) / mp.sqrt(y) / mp.log(2), mp.mpf("1e-9"), mp.mpf("0.02945"), 6, 53)),
     "pow_f32_exp2": (53, lambda: polynomial(lambda x: mp.mpf(2) ** x, -0.5, 0.5, 8, 53)),
 }
@@ -181,7 +268,8 @@ def main(names):
         rows, worst = make()
         kind = "float" if bits == 24 else "double"
         shape = f"[{len(rows)}][{len(rows[0])}]" if len(rows) > 1 else f"[{len(rows[0])}]"
-        print(f"/* largest relative error 2^{mp.nstr(mp.log(worst, 2), 4)} */")
+        if worst:
+            print(f"/* largest relative error 2^{mp.nstr(mp.log(worst, 2), 4)} */")
         print(f"static const {kind} ody_{name}{shape} = {{")
         for row in rows:
             text = ", ".join(literal(c, bits) for c in row)

@@ -31,6 +31,18 @@ extern "C" {
 
 enum {
     ODY_STREAM = 1u, /* outputs exceed the caches: use non-temporal stores */
+    ODY_PARTS = 16u, /* probes only: walk a few parts of the arrays side by side */
+    /* Reductions of long sequences, chunk by chunk: ODY_CHUNK_BYTES of elements in each but the last. */
+    ODY_PARTIAL = 2u, /* stop before the lanes are folded: a result is one vector (ODY_VECTOR_BYTES) of partials */
+    ODY_CONTINUE = 8u, /* with ODY_PARTIAL, rows: go on from the lanes found there; what came before was whole blocks */
+    ODY_FOLD = 4u,    /* the input is such partials, one vector a chunk and n of them, in the order of the chunks */
+};
+
+enum {
+    ODY_VECTOR_BYTES = 64,
+    ODY_CHUNK_BYTES = 65536,
+    ODY_BLOCK_BYTES = 512,
+    ODY_COLUMN_SCRATCH = 2048,
 };
 
 enum ody_activation {
@@ -43,7 +55,7 @@ enum ody_activation {
 };
 
 /* out[k][j] = f(in[0][j*step[0]], in[1][j*step[1]], ...; param)   for j in [0, n)
- * step is 1, or 0 in kernels of two inputs for an operand that is one value for all j (never for both). */
+ * step is 1, or 0 for an operand that is one value for all j. `param` is rounded to the element type by the kernel. */
 typedef struct ody_map {
     const void *in[4];
     void *out[3];
@@ -66,14 +78,18 @@ typedef struct ody_rows {
     unsigned flags;
 } ody_rows;
 typedef void (*ody_rows_fn)(const ody_rows *);
+typedef void (*ody_labelled_rows_fn)(const ody_rows *); /* in[1] points to an int64 a row */
 
-/* in is (m, n), rows in_step bytes apart, a row contiguous; out is (n): a reduction over m for each column. */
+/* in[0] is (m, n), rows in_step bytes apart, a row contiguous; in[1] and out are (n): a reduction over m for each column.
+ * With ODY_PARTIAL out is the lanes, (lanes, n) with rows out_step bytes apart; with ODY_FOLD in[0] is a stack of such. */
 typedef struct ody_columns {
     const void *in[2];
     void *out;
-    ptrdiff_t in_step;
+    ptrdiff_t in_step, out_step;
     size_t m, n;
-    double param[2];
+    double param[4];
+    unsigned flags;
+    void *scratch; /* ODY_COLUMN_SCRATCH bytes for each vector of columns begun, 64-byte aligned */
 } ody_columns;
 typedef void (*ody_columns_fn)(const ody_columns *);
 
@@ -93,6 +109,15 @@ typedef struct ody_gemm {
 typedef void (*ody_gemm_fn)(const ody_gemm *);
 typedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *);
 
+/* `rounds` passes over arrays of n elements, 64-byte aligned, n a multiple of 128; returns the work done, in floating-point
+ * operations or bytes. */
+typedef struct ody_probe {
+    const void *in[2];
+    void *out;
+    size_t n, rounds;
+    unsigned flags;
+} ody_probe;
+typedef double (*ody_probe_fn)(const ody_probe *);
 /* A convolution, and the piece of it that one call computes. x is (batch, channels, height, width), weight is (outputs,
  * channels / groups, kernel_h, kernel_w), y is (batch, outputs, out_height, out_width), all contiguous. Forward reads x,
  * weight and bias and writes y; the gradient of the input reads y (the incoming gradient) and weight and writes x; the
@@ -139,12 +164,122 @@ typedef size_t (*ody_pool_workspace_fn)(const ody_pool *);
 typedef struct ody_kernels {
     const char *name; /* "scalar", "avx2", "avx512", "neon" */
 
-    /* ---- elementwise: elementwise.h. In place allowed on every input. ------------------------------------------ */
+    /* ---- elementwise: elementwise.h. In place allowed on every input. n = 0 does nothing. ----------------------- */
 
-    /* out = in0 + in1, exact. */
+    /* out = in0 + in1, in0 - in1, in0 * in1, in0 / in1: correctly rounded. */
     ODY_PAIR(ody_map_fn, add);
+    ODY_PAIR(ody_map_fn, subtract);
+    ODY_PAIR(ody_map_fn, multiply);
+    ODY_PAIR(ody_map_fn, divide);
+    /* The smaller, the larger of in0 and in1: exact. NaN where either is; in1 where they are equal, so of two zeros too. */
+    ODY_PAIR(ody_map_fn, minimum);
+    ODY_PAIR(ody_map_fn, maximum);
+    /* out = in0 ^ in1, 1 ulp. C's pow: x^0 = 1^y = 1 for NaN too, NaN for in0 < 0 unless in1 is an integer. */
+    ODY_PAIR(ody_map_fn, power);
+    /* out = param0 * in0: correctly rounded. */
+    ODY_PAIR(ody_map_fn, scale);
+    /* out = fma(param0, in0, in1): correctly rounded. */
+    ODY_PAIR(ody_map_fn, axpy);
+    /* out = fma(in0, in1, in2): correctly rounded. */
+    ODY_PAIR(ody_map_fn, fma);
     /* out = e^in0, 1 ulp. exp(-inf) = 0, overflow gives inf, results below the normal range are subnormal. */
     ODY_PAIR(ody_map_fn, exp);
+    /* out = ln in0, log2 in0, 1 ulp; log2 of a power of two is exact. -inf at 0 of either sign, NaN below. */
+    ODY_PAIR(ody_map_fn, log);
+    ODY_PAIR(ody_map_fn, log2);
+    /* The square root (NaN below 0, -0 at -0) and 1 / in0: correctly rounded. */
+    ODY_PAIR(ody_map_fn, sqrt);
+    ODY_PAIR(ody_map_fn, reciprocal);
+    /* sin in0, cos in0, 1 ulp for every finite in0; NaN at the infinities. */
+    ODY_PAIR(ody_map_fn, sin);
+    ODY_PAIR(ody_map_fn, cos);
+    /* out = erf(in0), 1 ulp. */
+    ODY_PAIR(ody_map_fn, erf);
+    /* out = in0 * 2/sqrt(pi) * e^(-in1^2), 3 ulp. */
+    ODY_PAIR(ody_map_fn, erf_backward);
+    /* out = min(max(in0, param0), param1): exact, NaN stays NaN. The params are not NaN. */
+    ODY_PAIR(ody_map_fn, clip);
+    /* out = in0 where param0 <= in1 <= param1, else 0: exact. */
+    ODY_PAIR(ody_map_fn, clip_backward);
+
+    /* ---- activations: activations.h. In place allowed on every input. NaN in gives NaN out. Backwards: in0 is the
+     * incoming gradient, in1 the forward's input; a NaN in in1 gives NaN unless the comparison written decides.
+     * Infinities give the limit: silu(-inf) = -0. ------------------------------------------------------------------ */
+
+    /* 0 where in0 < 0, else in0: exact, relu(-0) = -0. Backward: 0 where in1 <= 0, else in0. */
+    ODY_PAIR(ody_map_fn, relu);
+    ODY_PAIR(ody_map_fn, relu_backward);
+    /* min(relu(in0), 6): exact. Backward: in0 where 0 < in1 < 6, else 0. */
+    ODY_PAIR(ody_map_fn, relu6);
+    ODY_PAIR(ody_map_fn, relu6_backward);
+    /* min(max(in0, -1), 1): exact. Backward: in0 where |in1| < 1, else 0. */
+    ODY_PAIR(ody_map_fn, hard_tanh);
+    ODY_PAIR(ody_map_fn, hard_tanh_backward);
+    /* min(max(in0 + 3, 0), 6) / 6, 2 ulp. Backward: in0 / 6 where |in1| < 3, else 0, 1 ulp. */
+    ODY_PAIR(ody_map_fn, hard_sigmoid);
+    ODY_PAIR(ody_map_fn, hard_sigmoid_backward);
+    /* in0 * hard_sigmoid(in0), 3 ulp. Backward: 0 where in1 <= -3, in0 where in1 >= 3, else
+     * in0 * (in1/3 + 1/2), 3 ulp. */
+    ODY_PAIR(ody_map_fn, hard_swish);
+    ODY_PAIR(ody_map_fn, hard_swish_backward);
+    /* in0 where in0 > 0, else param0 * in0: correctly rounded. Backward: in0 where in1 > 0, else param0 * in0. */
+    ODY_PAIR(ody_map_fn, leaky_relu);
+    ODY_PAIR(ody_map_fn, leaky_relu_backward);
+    /* leaky_relu with the slope in1. Backward: the slope in in2. prelu_weight_terms: 0 where in1 > 0, else in0 * in1,
+     * what each element adds to the slope's gradient. Correctly rounded. */
+    ODY_PAIR(ody_map_fn, prelu);
+    ODY_PAIR(ody_map_fn, prelu_backward);
+    ODY_PAIR(ody_map_fn, prelu_weight_terms);
+    /* in0 where in0 > 0, else param0 * (e^in0 - 1), 2 ulp. Backward: in0 where in1 > 0, else in0 * param0 * e^in1,
+     * 2 ulp. */
+    ODY_PAIR(ody_map_fn, elu);
+    ODY_PAIR(ody_map_fn, elu_backward);
+    /* elu with Klambauer's alpha, times his scale, 2 ulp. Backward likewise, 3 ulp. */
+    ODY_PAIR(ody_map_fn, selu);
+    ODY_PAIR(ody_map_fn, selu_backward);
+    /* 1 / (1 + e^-in0), 1 ulp. Backward: in0 * in1 * (1 - in1) with in1 the forward's result, 1 ulp. */
+    ODY_PAIR(ody_map_fn, sigmoid);
+    ODY_PAIR(ody_map_fn, sigmoid_backward);
+    /* tanh in0, 1 ulp. Backward: in0 * (1 - in1^2) with in1 the forward's result, 1 ulp. */
+    ODY_PAIR(ody_map_fn, tanh);
+    ODY_PAIR(ody_map_fn, tanh_backward);
+    /* in0 * sigmoid(in0). */
+    ODY_PAIR(ody_map_fn, silu);
+    ODY_PAIR(ody_map_fn, silu_backward);
+    /* in0 * Phi(in0), Phi the normal distribution's function. */
+    ODY_PAIR(ody_map_fn, gelu);
+    ODY_PAIR(ody_map_fn, gelu_backward);
+    /* in0/2 * (1 + tanh(sqrt(2/pi) (in0 + 0.044715 in0^3))). */
+    ODY_PAIR(ody_map_fn, gelu_tanh);
+    ODY_PAIR(ody_map_fn, gelu_tanh_backward);
+    /* in0 * tanh(log(1 + e^in0)). */
+    ODY_PAIR(ody_map_fn, mish);
+    ODY_PAIR(ody_map_fn, mish_backward);
+    /* log(1 + e^(param0 in0)) / param0; in0 where param0 in0 > param1. Backward: in0 * sigmoid(param0 in1); in0 where
+     * param0 in1 > param1. */
+    ODY_PAIR(ody_map_fn, softplus);
+    ODY_PAIR(ody_map_fn, softplus_backward);
+
+    /* ---- optimizer steps: optim.h. out[0] is in[0], the parameter, and the other outs are the ins from in[2] on, the
+     * state: always in place, all steps 1. in[1], the gradient, overlaps nothing. Division and square root are exact;
+     * the formulas are in order, each fma one rounding. ----------------------------------------------------------- */
+
+    /* param = lr, weight_decay.
+     *   g = fma(weight_decay, in0, in1), or in1 when weight_decay is 0;   in0 = fma(-lr, g, in0) */
+    ODY_PAIR(ody_map_fn, sgd_step);
+    /* State: momentum buffer. param = lr, weight_decay, momentum, 1 - dampening, nesterov, first (0 or not).
+     *   g as above;   buffer = fma(momentum, buffer, (1 - dampening) * g), or g when first
+     *   in0 = fma(-lr, buffer, in0), or fma(-lr, fma(momentum, buffer, g), in0) when nesterov */
+    ODY_PAIR(ody_map_fn, sgd_momentum_step);
+    /* State: the averages of gradient and squared gradient. param = lr / (1 - beta1^step), 1 - beta1, 1 - beta2,
+     * 1 / sqrt(1 - beta2^step), eps, weight_decay (adamw: lr * weight_decay).
+     *   adam:  g = fma(weight_decay, in0, in1), or in1 when weight_decay is 0
+     *   adamw: g = in1;  in0 = fma(-param5, in0, in0)
+     *   average = fma(param1, g, fma(-param1, average, average))
+     *   square  = fma(param2, g * g, fma(-param2, square, square))
+     *   in0     = fma(-param0, average / fma(sqrt(square), param3, param4), in0) */
+    ODY_PAIR(ody_map_fn, adam_step);
+    ODY_PAIR(ody_map_fn, adamw_step);
 
     /* ---- matrix product: gemm.h. c overlaps no input. ------------------------------------------------------------ */
 
@@ -153,6 +288,68 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_gemm_fn, gemm);
     /* Bytes of workspace that gemm needs for this product; depends on shapes and strides only. */
     ODY_PAIR(ody_gemm_workspace_fn, gemm_workspace);
+
+    /* ---- the machine's limits: probe.h ---------------------------------------------------------------------------- */
+
+    /* As many fused multiply-adds as the registers allow, n unused; writes one vector so that none can be left out. */
+    ODY_PAIR(ody_probe_fn, fma_probe);
+    /* Reads in0 and adds it up; writes one vector. */
+    ODY_PAIR(ody_probe_fn, read_probe);
+    /* Fills out; copies in0 to out; out = in0 + in1. No overlap. */
+    ODY_PAIR(ody_probe_fn, write_probe);
+    ODY_PAIR(ody_probe_fn, copy_probe);
+    ODY_PAIR(ody_probe_fn, add_probe);
+    /* ---- reductions: reductions.h. n >= 1 (m >= 1). A result has the same bits from rows and from columns, and whether
+     * its sequence was reduced at once or in chunks. u is the type's unit roundoff, 2^-24 or 2^-53; errors are relative
+     * to the result of the terms' magnitudes and hold for sequences of at most a chunk. A NaN result is the positive
+     * quiet NaN. Outputs overlap nothing. -------------------------------------------------------------------------- */
+
+    /* out0 = sum(in0) / param0: 140 u. A sum of nothing but -0 is -0. */
+    ODY_PAIR(ody_rows_fn, sum_rows);
+    ODY_PAIR(ody_columns_fn, sum_columns);
+    /* out0 = sqrt(sum(in0^2)): 71 u. No scaling: squares overflow to inf and underflow to 0. */
+    ODY_PAIR(ody_rows_fn, norm_rows);
+    ODY_PAIR(ody_columns_fn, norm_columns);
+    /* out0 = sum((in0 - in1)^2) / param0, in1 one value a row (a column): 143 u for exact in1. */
+    ODY_PAIR(ody_rows_fn, deviations_rows);
+    ODY_PAIR(ody_columns_fn, deviations_columns);
+    /* out0 = log(sum(e^in0)), in1 the maximum of in0, one value a row (a column). -inf for nothing but -inf, inf where
+     * there is inf and no NaN. */
+    ODY_PAIR(ody_rows_fn, logsumexp_rows);
+    ODY_PAIR(ody_columns_fn, logsumexp_columns);
+    /* out0 = the largest, the smallest element of in0: exact; NaN if there is one. */
+    ODY_PAIR(ody_rows_fn, max_rows);
+    ODY_PAIR(ody_columns_fn, max_columns);
+    ODY_PAIR(ody_rows_fn, min_rows);
+    ODY_PAIR(ody_columns_fn, min_columns);
+    /* out0, int64: where the first largest, first smallest element of in0 stands; the first NaN if there is one. Rows:
+     * out1, unless NULL, is that element. Columns: m < 2^31. Neither ODY_PARTIAL nor ODY_FOLD. */
+    ODY_PAIR(ody_rows_fn, argmax_rows);
+    ODY_PAIR(ody_columns_fn, argmax_columns);
+    ODY_PAIR(ody_rows_fn, argmin_rows);
+    ODY_PAIR(ody_columns_fn, argmin_columns);
+    /* out0 = sum(in0 * in1), both n elements a row, one fma a term: 140 u. */
+    ODY_PAIR(ody_rows_fn, dot);
+    /* out0[row][j] = in0[j][row]: in_step[0] is from one j to the next, out_step[0] from one row to the next. */
+    ODY_PAIR(ody_rows_fn, transpose);
+
+    /* ---- softmax: softmax.h. Results are rows of n; in place allowed on every input. n = 0 writes nothing. A NaN or +inf
+     * in a row of in0 makes the row NaN, and so does a row of nothing but -inf. ----------------------------------- */
+
+    /* out0 = exp(in0 - max) / sum(exp(in0 - max)), by the sum's reciprocal. Where in0 - max is exact: 4 ulp. */
+    ODY_PAIR(ody_rows_fn, softmax);
+    /* out0 = in0 - max - log(sum(exp(in0 - max))). */
+    ODY_PAIR(ody_rows_fn, log_softmax);
+    /* out0 = in1 (in0 - sum(in0 in1)): in0 the incoming gradient, in1 softmax's result. */
+    ODY_PAIR(ody_rows_fn, softmax_backward);
+    /* out0 = in0 - exp(in1) sum(in0): in0 the incoming gradient, in1 log_softmax's result. */
+    ODY_PAIR(ody_rows_fn, log_softmax_backward);
+    /* ---- cross entropy: cross_entropy.h. in1 is the row's label, an int64 in [0, n), n >= 1. ---------------------- */
+
+    /* out0, one value a row: log(sum(e^(in0 - max))) - (in0[label] - max). NaN where the row has NaN or inf. */
+    ODY_PAIR(ody_labelled_rows_fn, cross_entropy);
+    /* out0, n values a row: in2 (softmax(in0) - [column = label]), in2 one value a row. In place on in0 allowed. */
+    ODY_PAIR(ody_labelled_rows_fn, cross_entropy_backward);
 
     /* ---- convolution: conv.h, conv_weight.h. The result overlaps no input. ---------------------------------------- */
 

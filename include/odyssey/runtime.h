@@ -19,11 +19,18 @@ int ody_table_usable(const ody_kernels *table);
 
 typedef void (*ody_task_fn)(void *context, size_t task);
 
+/* Visible in the shared library, where threadpoolctl looks for them. */
+#if defined(__GNUC__)
+#define ODY_EXPORT __attribute__((visibility("default")))
+#else
+#define ODY_EXPORT
+#endif
+
 /* Runs f(context, 0 .. tasks-1), in any order, on the calling thread and the pool's; returns when all are done. A call
  * from inside a task, or one that finds the pool busy, runs every task on its own thread. */
 void ody_parallel(ody_task_fn f, void *context, size_t tasks);
-int ody_threads(void);          /* how many threads a call may use, the caller's included */
-void ody_set_threads(int n);    /* n >= 1 */
+ODY_EXPORT int ody_threads(void);          /* how many threads a call may use, the caller's included */
+ODY_EXPORT void ody_set_threads(int n);    /* n >= 1 */
 int ody_threads_default(void);  /* from ODYSSEY_NUM_THREADS, else affinity and cgroup quota */
 int ody_affinity(void);         /* processors this process may run on */
 double ody_cgroup_quota(void);  /* processors the cgroup grants; 0 when unlimited */
@@ -57,7 +64,7 @@ typedef struct ody_elementwise {
 } ody_elementwise;
 
 /* All return 0, or -1 when scratch memory ran out; the outputs are undefined then. */
-int ody_run_elementwise(const char *op, ody_map_fn f, const ody_elementwise *e);
+int ody_run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e); /* merges the axes of *e in place */
 int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int outputs, size_t itemsize, int cost);
 int ody_run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost);
 
@@ -70,6 +77,55 @@ typedef struct ody_gemm_stack {
     ptrdiff_t a[ODY_MAX_DIMS], b[ODY_MAX_DIMS], c[ODY_MAX_DIMS];
 } ody_gemm_stack;
 int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm_stack *stack);
+/* ---- reduce.c --------------------------------------------------------------------------------------------------- */
+
+/* One pass of a reduction. Every pass but the first has the one before's results, a value per sequence, as in[1]. */
+typedef struct ody_pass {
+    ody_rows_fn rows;
+    ody_columns_fn columns;
+    double param; /* param[0] of the kernels */
+    int cost;     /* what one element costs, in additions */
+} ody_pass;
+
+/* A reduction of a strided array: for each index of the kept axes one result, of the sequence that the reduced axes
+ * make in C order. */
+typedef struct ody_reduction {
+    int kept, reduced; /* axes */
+    size_t kept_shape[ODY_MAX_DIMS], shape[ODY_MAX_DIMS];
+    ptrdiff_t kept_stride[ODY_MAX_DIMS], stride[ODY_MAX_DIMS], out_stride[ODY_MAX_DIMS];
+    const char *in;
+    char *out;
+    size_t itemsize, out_itemsize;
+    int passes, places; /* places: the results are int64 indices, as argmax's */
+    ody_pass pass[2];
+    ody_rows_fn transpose;
+} ody_reduction;
+
+/* Returns 0, or -1 when scratch memory ran out. No sequence may be empty. */
+int ody_run_reduction(const char *op, const ody_reduction *r);
+
+/* ---- lines.c ---------------------------------------------------------------------------------------------------- */
+
+/* A rows kernel along one axis of strided arrays: inputs first, then outputs. An operand has n elements a line, or one
+ * value, as an operand of no axis. */
+typedef struct ody_line_operand {
+    char *data;
+    int wide;                       /* n elements a line */
+    ptrdiff_t stride;               /* along the axis */
+    ptrdiff_t kept[ODY_MAX_DIMS];   /* along the other axes */
+} ody_line_operand;
+
+typedef struct ody_lines {
+    int kept, inputs, outputs;
+    size_t shape[ODY_MAX_DIMS], n, itemsize;
+    ody_line_operand operand[7];
+    double param[4];
+    int cost;
+    ody_rows_fn transpose;
+} ody_lines;
+
+/* Returns 0, or -1 when scratch memory ran out. */
+int ody_run_lines(const char *op, ody_rows_fn f, const ody_lines *l);
 
 /* A convolution or the gradient of its input; the gradient of its weight. The piece, `packed` and `workspace` of v are not
  * read. */

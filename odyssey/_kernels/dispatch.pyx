@@ -5,6 +5,9 @@
 from odyssey._kernels cimport runtime
 
 
+cdef extern from "ody_build.h":
+    const char *ODY_BUILD
+
 cdef const ody_kernels *K = NULL
 
 
@@ -20,7 +23,7 @@ cdef void free(void *memory) noexcept nogil:
     runtime.ody_free(memory)
 
 
-cdef int run_elementwise(const char *op, ody_map_fn f, const ody_elementwise *e) noexcept nogil:
+cdef int run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e) noexcept nogil:
     return runtime.ody_run_elementwise(op, f, e)
 
 
@@ -36,6 +39,12 @@ cdef int run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) no
 cdef int run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
                   const ody_gemm_stack *stack) noexcept nogil:
     return runtime.ody_run_gemm(op, f, workspace, stack)
+cdef int run_reduction(const char *op, const ody_reduction *r) noexcept nogil:
+    return runtime.ody_run_reduction(op, r)
+
+
+cdef int run_lines(const char *op, ody_rows_fn f, const ody_lines *l) noexcept nogil:
+    return runtime.ody_run_lines(op, f, l)
 
 
 cdef int run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
@@ -94,6 +103,11 @@ def empty_slots():
                 holes.append((table[0].name.decode(), i))
         table += 1
     return holes
+
+
+def build():
+    """How this build was made, as JSON: compiler, flags, instruction sets, versions."""
+    return ODY_BUILD.decode()
 
 
 def get_threads():

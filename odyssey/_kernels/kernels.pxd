@@ -44,6 +44,27 @@ cdef extern from "odyssey/kernels.h" nogil:
     ctypedef void (*ody_gemm_fn)(const ody_gemm *) noexcept nogil
     ctypedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *) noexcept nogil
 
+    ctypedef struct ody_probe:
+        const void *in_ "in"[2]
+        void *out
+        size_t n, rounds
+        unsigned flags
+    ctypedef double (*ody_probe_fn)(const ody_probe *) noexcept nogil
+
+    enum:
+        ODY_STREAM
+        ODY_PARTS
+    ctypedef struct ody_columns:
+        const void *in_ "in"[2]
+        void *out
+        ptrdiff_t in_step
+        ptrdiff_t out_step
+        size_t m
+        size_t n
+        double param[4]
+        unsigned flags
+        void *scratch
+    ctypedef void (*ody_columns_fn)(const ody_columns *) noexcept nogil
     ctypedef struct ody_conv:
         size_t batch, channels, height, width, outputs, out_height, out_width
         size_t kernel_h, kernel_w, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups
@@ -69,10 +90,98 @@ cdef extern from "odyssey/kernels.h" nogil:
         const char *name
         # elementwise
         ody_map_fn add_f32, add_f64
+        ody_map_fn subtract_f32, subtract_f64
+        ody_map_fn multiply_f32, multiply_f64
+        ody_map_fn divide_f32, divide_f64
+        ody_map_fn minimum_f32, minimum_f64
+        ody_map_fn maximum_f32, maximum_f64
+        ody_map_fn power_f32, power_f64
+        ody_map_fn scale_f32, scale_f64
+        ody_map_fn axpy_f32, axpy_f64
+        ody_map_fn fma_f32, fma_f64
         ody_map_fn exp_f32, exp_f64
+        ody_map_fn log_f32, log_f64
+        ody_map_fn log2_f32, log2_f64
+        ody_map_fn sqrt_f32, sqrt_f64
+        ody_map_fn reciprocal_f32, reciprocal_f64
+        ody_map_fn sin_f32, sin_f64
+        ody_map_fn cos_f32, cos_f64
+        ody_map_fn erf_f32, erf_f64
+        ody_map_fn erf_backward_f32, erf_backward_f64
+        ody_map_fn clip_f32, clip_f64
+        ody_map_fn clip_backward_f32, clip_backward_f64
+        # activations
+        ody_map_fn relu_f32, relu_f64
+        ody_map_fn relu_backward_f32, relu_backward_f64
+        ody_map_fn relu6_f32, relu6_f64
+        ody_map_fn relu6_backward_f32, relu6_backward_f64
+        ody_map_fn hard_tanh_f32, hard_tanh_f64
+        ody_map_fn hard_tanh_backward_f32, hard_tanh_backward_f64
+        ody_map_fn hard_sigmoid_f32, hard_sigmoid_f64
+        ody_map_fn hard_sigmoid_backward_f32, hard_sigmoid_backward_f64
+        ody_map_fn hard_swish_f32, hard_swish_f64
+        ody_map_fn hard_swish_backward_f32, hard_swish_backward_f64
+        ody_map_fn leaky_relu_f32, leaky_relu_f64
+        ody_map_fn leaky_relu_backward_f32, leaky_relu_backward_f64
+        ody_map_fn prelu_f32, prelu_f64
+        ody_map_fn prelu_backward_f32, prelu_backward_f64
+        ody_map_fn prelu_weight_terms_f32, prelu_weight_terms_f64
+        ody_map_fn elu_f32, elu_f64
+        ody_map_fn elu_backward_f32, elu_backward_f64
+        ody_map_fn selu_f32, selu_f64
+        ody_map_fn selu_backward_f32, selu_backward_f64
+        ody_map_fn sigmoid_f32, sigmoid_f64
+        ody_map_fn sigmoid_backward_f32, sigmoid_backward_f64
+        ody_map_fn tanh_f32, tanh_f64
+        ody_map_fn tanh_backward_f32, tanh_backward_f64
+        ody_map_fn silu_f32, silu_f64
+        ody_map_fn silu_backward_f32, silu_backward_f64
+        ody_map_fn gelu_f32, gelu_f64
+        ody_map_fn gelu_backward_f32, gelu_backward_f64
+        ody_map_fn gelu_tanh_f32, gelu_tanh_f64
+        ody_map_fn gelu_tanh_backward_f32, gelu_tanh_backward_f64
+        ody_map_fn mish_f32, mish_f64
+        ody_map_fn mish_backward_f32, mish_backward_f64
+        ody_map_fn softplus_f32, softplus_f64
+        ody_map_fn softplus_backward_f32, softplus_backward_f64
+        # optimizer steps
+        ody_map_fn sgd_step_f32, sgd_step_f64
+        ody_map_fn sgd_momentum_step_f32, sgd_momentum_step_f64
+        ody_map_fn adam_step_f32, adam_step_f64
+        ody_map_fn adamw_step_f32, adamw_step_f64
         # matrix product
         ody_gemm_fn gemm_f32, gemm_f64
         ody_gemm_workspace_fn gemm_workspace_f32, gemm_workspace_f64
+        # the machine's limits
+        ody_probe_fn fma_probe_f32, fma_probe_f64
+        ody_probe_fn read_probe_f32, read_probe_f64
+        ody_probe_fn write_probe_f32, write_probe_f64
+        ody_probe_fn copy_probe_f32, copy_probe_f64
+        ody_probe_fn add_probe_f32, add_probe_f64
+        # reductions
+        ody_rows_fn sum_rows_f32, sum_rows_f64
+        ody_columns_fn sum_columns_f32, sum_columns_f64
+        ody_rows_fn norm_rows_f32, norm_rows_f64
+        ody_columns_fn norm_columns_f32, norm_columns_f64
+        ody_rows_fn deviations_rows_f32, deviations_rows_f64
+        ody_columns_fn deviations_columns_f32, deviations_columns_f64
+        ody_rows_fn logsumexp_rows_f32, logsumexp_rows_f64
+        ody_columns_fn logsumexp_columns_f32, logsumexp_columns_f64
+        ody_rows_fn max_rows_f32, max_rows_f64
+        ody_columns_fn max_columns_f32, max_columns_f64
+        ody_rows_fn min_rows_f32, min_rows_f64
+        ody_columns_fn min_columns_f32, min_columns_f64
+        ody_rows_fn argmax_rows_f32, argmax_rows_f64
+        ody_columns_fn argmax_columns_f32, argmax_columns_f64
+        ody_rows_fn argmin_rows_f32, argmin_rows_f64
+        ody_columns_fn argmin_columns_f32, argmin_columns_f64
+        ody_rows_fn dot_f32, dot_f64
+        ody_rows_fn transpose_f32, transpose_f64
+        # softmax
+        ody_rows_fn softmax_f32, softmax_f64
+        ody_rows_fn log_softmax_f32, log_softmax_f64
+        ody_rows_fn softmax_backward_f32, softmax_backward_f64
+        ody_rows_fn log_softmax_backward_f32, log_softmax_backward_f64
         # convolution
         ody_conv_fn conv2d_f32, conv2d_f64
         ody_conv_fn conv2d_pack_f32, conv2d_pack_f64
@@ -90,3 +199,6 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_pool_workspace_fn pool_workspace_f32, pool_workspace_f64
         ody_pool_fn global_avg_pool2d_f32, global_avg_pool2d_f64
         ody_pool_fn global_avg_pool2d_backward_f32, global_avg_pool2d_backward_f64
+        # cross entropy
+        ody_rows_fn cross_entropy_f32, cross_entropy_f64
+        ody_rows_fn cross_entropy_backward_f32, cross_entropy_backward_f64

@@ -1,8 +1,8 @@
 # include/odyssey/runtime.h, for dispatch.pyx alone: every other module goes through dispatch.pxd.
 from libc.stddef cimport ptrdiff_t, size_t
 
-from odyssey._kernels.kernels cimport (ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn,
-                                       ody_rows, ody_rows_fn)
+from odyssey._kernels.kernels cimport (ody_columns_fn, ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels,
+                                       ody_map, ody_map_fn, ody_rows, ody_rows_fn)
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
 
 
@@ -36,7 +36,7 @@ cdef extern from "odyssey/runtime.h" nogil:
         ody_operand operand[7]
         double param[8]
         int cost
-    int ody_run_elementwise(const char *op, ody_map_fn f, const ody_elementwise *e) noexcept
+    int ody_run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e) noexcept
     int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int outputs, size_t itemsize,
                     int cost) noexcept
     int ody_run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) noexcept
@@ -52,6 +52,40 @@ cdef extern from "odyssey/runtime.h" nogil:
     int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
                      const ody_gemm_stack *stack) noexcept
 
+    ctypedef struct ody_pass:
+        ody_rows_fn rows
+        ody_columns_fn columns
+        double param
+        int cost
+    ctypedef struct ody_reduction:
+        int kept, reduced
+        size_t kept_shape[64]
+        size_t shape[64]
+        ptrdiff_t kept_stride[64]
+        ptrdiff_t stride[64]
+        ptrdiff_t out_stride[64]
+        const char *in_ "in"
+        char *out
+        size_t itemsize, out_itemsize
+        int passes, places
+        ody_pass pass_ "pass"[2]
+        ody_rows_fn transpose
+    int ody_run_reduction(const char *op, const ody_reduction *r) noexcept
+
+    ctypedef struct ody_line_operand:
+        char *data
+        int wide
+        ptrdiff_t stride
+        ptrdiff_t kept[64]
+    ctypedef struct ody_lines:
+        int kept, inputs, outputs
+        size_t shape[64]
+        size_t n, itemsize
+        ody_line_operand operand[7]
+        double param[4]
+        int cost
+        ody_rows_fn transpose
+    int ody_run_lines(const char *op, ody_rows_fn f, const ody_lines *l) noexcept
     int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
                      size_t itemsize) noexcept
     int ody_run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,

@@ -5,7 +5,8 @@ result's shape and type (else `ShapeError`, `DTypeError`), receives the result a
 Options such as `alpha` are rounded to x's type first. A backward takes the incoming gradient and what the forward took
 (`sigmoid_backward` and `tanh_backward` take the forward's result), all of one shape (else `ShapeError`).
 
-NaN goes through. Where a formula multiplies x = -inf by 0 (silu, gelu, mish) the result is NaN, as in PyTorch.
+NaN goes through. Infinities give the limit: silu, gelu, mish and hard_swish of -inf are -0, and their gradients 0 at
+-inf and 1 at inf, where PyTorch's formulas multiply inf by 0.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from odyssey.typing import Array, ArrayLike
 # Klambauer et al., Self-normalizing neural networks, 2017: the fixed point of mean 0 and variance 1.
 SELU_ALPHA = np.longdouble("1.6732632423543772848170429916717")
 SELU_SCALE = np.longdouble("1.0507009873554804934193349852946")
+
+# From here on silu, gelu, mish and their gradients are at their limits: e^-12000 is 0 in long double too.
+FAR = 1.2e4
 
 
 def relu(x: ArrayLike, out: Array | None = None) -> Array:
@@ -229,7 +233,7 @@ def silu(x: ArrayLike, out: Array | None = None) -> Array:
     array([-0.26894143,  0.7310586 ], dtype=float32)
     """
     x = real("x", x)
-    z = wide(x)
+    z = np.maximum(wide(x), -FAR)
     return deliver(z * _sigmoid(z), x.dtype, out)
 
 
@@ -240,7 +244,7 @@ def silu_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Ar
     array([0.5       , 0.92767054], dtype=float32)
     """
     grad, x = same_shape(grad=grad, x=x)
-    z = wide(x)
+    z = np.clip(wide(x), -FAR, FAR)
     # 1 - sigmoid(z) is sigmoid(-z), without the cancellation
     return deliver(wide(grad) * _sigmoid(z) * (1 + z * _sigmoid(-z)), x.dtype, out)
 
@@ -257,7 +261,7 @@ def gelu(x: ArrayLike, approximate: str = "none", out: Array | None = None) -> A
     array([-0.15880801,  0.841192  ], dtype=float32)
     """
     x = real("x", x)
-    z = wide(x)
+    z = np.maximum(wide(x), -FAR)
     if _is_exact_gelu(approximate):
         return deliver(z * _normal_cdf(z), x.dtype, out)
     return deliver(z * _sigmoid(2 * _gelu_argument(z)), x.dtype, out)  # (1 + tanh u) / 2 = sigmoid(2u)
@@ -270,7 +274,7 @@ def gelu_backward(grad: ArrayLike, x: ArrayLike, approximate: str = "none", out:
     array([0.5      , 1.0833155], dtype=float32)
     """
     grad, x = same_shape(grad=grad, x=x)
-    z = wide(x)
+    z = np.clip(wide(x), -FAR, FAR)
     if _is_exact_gelu(approximate):
         density = np.exp(-z * z / 2) / np.sqrt(2 * PI.astype(z.dtype))
         return deliver(wide(grad) * (_normal_cdf(z) + z * density), x.dtype, out)
@@ -334,7 +338,7 @@ def mish(x: ArrayLike, out: Array | None = None) -> Array:
     array([-0.30340147,  0.8650984 ], dtype=float32)
     """
     x = real("x", x)
-    z = wide(x)
+    z = np.maximum(wide(x), -FAR)
     return deliver(z * np.tanh(np.logaddexp(0, z)), x.dtype, out)
 
 
@@ -345,7 +349,7 @@ def mish_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Ar
     array([0.6      , 1.0490363], dtype=float32)
     """
     grad, x = same_shape(grad=grad, x=x)
-    z = wide(x)
+    z = np.clip(wide(x), -FAR, FAR)
     t = np.tanh(np.logaddexp(0, z))
     return deliver(wide(grad) * (t + z * _sigmoid(z) * (1 - t) * (1 + t)), x.dtype, out)
 
@@ -377,7 +381,7 @@ def hard_swish(x: ArrayLike, out: Array | None = None) -> Array:
     array([-0.       ,  0.6666667,  5.       ], dtype=float32)
     """
     x = real("x", x)
-    z = wide(x)
+    z = np.maximum(wide(x), -FAR)
     return deliver(z * np.clip(z + 3, 0, 6) / 6, x.dtype, out)
 
 

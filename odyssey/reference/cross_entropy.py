@@ -37,7 +37,7 @@ def cross_entropy_backward(
 
     grad is (N,) for "none", else a scalar or an array without axes; else `ShapeError`.
 
-    >>> cross_entropy_backward(1.0, np.float32([[0, 0], [0, 200]]), np.array([0, 1]))
+    >>> cross_entropy_backward(np.float32(1), np.float32([[0, 0], [0, 200]]), np.array([0, 1]))
     array([[-0.25,  0.25],
            [ 0.  ,  0.  ]], dtype=float32)
     """

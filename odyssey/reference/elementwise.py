@@ -18,7 +18,7 @@ from odyssey.reference._arrays import FLOAT32, PI, deliver, real, reals, wide
 from odyssey.typing import Array, ArrayLike
 
 
-def add(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def add(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """a + b, as `numpy.add`. Shapes broadcast.
 
     >>> add(np.float32([1, 2]), np.float32([[10], [20]]))
@@ -29,7 +29,7 @@ def add(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     return deliver(np.add(a, b), a.dtype, out)
 
 
-def subtract(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def subtract(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """a - b, as `numpy.subtract`. Shapes broadcast.
 
     >>> subtract(np.float32([1, 2]), 3.0)
@@ -39,7 +39,7 @@ def subtract(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     return deliver(np.subtract(a, b), a.dtype, out)
 
 
-def multiply(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def multiply(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """a * b elementwise, as `numpy.multiply`. Shapes broadcast.
 
     >>> multiply(np.float32([1, 2]), np.float32([3, 4]))
@@ -49,7 +49,7 @@ def multiply(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     return deliver(np.multiply(a, b), a.dtype, out)
 
 
-def divide(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def divide(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """a / b, as `numpy.divide`: x / 0 is an infinity of x's sign, 0 / 0 is NaN. Shapes broadcast.
 
     >>> divide(1.0, np.float32([2, 4]))
@@ -59,7 +59,7 @@ def divide(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     return deliver(np.divide(a, b), a.dtype, out)
 
 
-def minimum(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def minimum(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """The smaller of a and b, NaN where either is NaN, as `numpy.minimum`. Shapes broadcast.
 
     >>> minimum(np.float32([1, np.nan, 5]), 3.0)
@@ -69,7 +69,7 @@ def minimum(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     return deliver(np.minimum(a, b), a.dtype, out)
 
 
-def maximum(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def maximum(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """The larger of a and b, NaN where either is NaN, as `numpy.maximum`. Shapes broadcast.
 
     >>> maximum(np.float32([1, np.nan, 5]), 3.0)
@@ -79,7 +79,7 @@ def maximum(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
     return deliver(np.maximum(a, b), a.dtype, out)
 
 
-def power(a: ArrayLike, b: ArrayLike, out: Array | None = None) -> Array:
+def power(a: ArrayLike | float, b: ArrayLike | float, out: Array | None = None) -> Array:
     """a to the power b, as `numpy.power` (C's pow): NaN for a negative a and a b that is no integer. Shapes broadcast.
 
     >>> power(np.float32([2, 3, -2]), 3.0)
@@ -109,7 +109,7 @@ def axpy(alpha: float, x: ArrayLike, y: ArrayLike, out: Array | None = None) -> 
     return deliver(_fused(factor, x, y), x.dtype, out)
 
 
-def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike, out: Array | None = None) -> Array:
+def fma(a: ArrayLike | float, b: ArrayLike | float, c: ArrayLike | float, out: Array | None = None) -> Array:
     """a * b + c, rounded once (IEEE 754 fusedMultiplyAdd). Shapes broadcast.
 
     >>> tiny = np.float32(2.0**-12)
@@ -122,7 +122,8 @@ def fma(a: ArrayLike, b: ArrayLike, c: ArrayLike, out: Array | None = None) -> A
 
 def _fused(a: Array, b: Array, c: Array) -> Array:
     if a.dtype != FLOAT32:
-        exact: Array = np.vectorize(_fused_exactly, otypes=[np.float64])(a, b, c)
+        with np.errstate(all="ignore"):
+            exact: Array = np.vectorize(_fused_exactly, otypes=[np.float64])(a, b, c)
         return exact
     # The product of two float32 is exact in float64, the sum is not: round it to odd, so that rounding to float32
     # afterwards is the only rounding (Boldo and Melquiond, Emulation of FMA and correctly rounded sums, 2008).
@@ -138,8 +139,10 @@ def _fused(a: Array, b: Array, c: Array) -> Array:
 
 
 def _fused_exactly(a: float, b: float, c: float) -> float:
-    if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
+    if not (math.isfinite(a) and math.isfinite(b)):
         return a * b + c
+    if not math.isfinite(c):
+        return c  # a finite product changes nothing, however large
     total = Fraction(a) * Fraction(b) + Fraction(c)
     if total == 0:
         return a * b + c  # for the sign of zero

@@ -27,7 +27,7 @@ ACTIVATIONS: dict[str | None, Callable[[Array], Array]] = {
 
 
 def matmul(a: ArrayLike, b: ArrayLike, out: Array | None = None, alpha: float = 1.0, beta: float = 0.0) -> Array:
-    """alpha · a @ b + beta · out, by `numpy.matmul`'s rules for shapes; BLAS gemm.
+    """(alpha · a) @ b + beta · out, alpha · a rounded first, by `numpy.matmul`'s rules for shapes; BLAS gemm.
 
     (..., m, k) @ (..., k, n) -> (..., m, n), the leading axes broadcast; a 1-D a stands for one row, a 1-D b for one
     column, and that axis is dropped from the result. `ValueError` where the shapes do not fit, or for a beta other
@@ -39,7 +39,8 @@ def matmul(a: ArrayLike, b: ArrayLike, out: Array | None = None, alpha: float = 
     a, b = reals(a=a, b=b)
     if beta != 0 and out is None:
         raise ValueError(f"matmul: beta = {beta} scales what out holds, but out is None")
-    result = a.dtype.type(alpha) * np.matmul(a.astype(np.float64), b.astype(np.float64))
+    scaled = a * a.dtype.type(alpha)
+    result = np.matmul(scaled.astype(np.float64), b.astype(np.float64))
     if beta != 0:
         result = result + a.dtype.type(beta) * np.asarray(out, np.float64)
     return deliver(result, a.dtype, out)

@@ -29,7 +29,7 @@ from odyssey.testing import magnitudes
 from odyssey.testing.call import Call, call
 from odyssey.testing.case import Case, Grad
 from odyssey.testing.draw import Draw, Shape
-from odyssey.testing.peers import Peer, numpy_call, numpy_out, torch_call, torch_out
+from odyssey.testing.peers import Peer, numpy_call, numpy_out, onnx_node, scipy_out, torch_call, torch_out
 from odyssey.testing.tolerance import ByOption, Exact, Gamma, Tolerance, Ulp
 
 __all__ = ["CASES", "select"]
@@ -116,10 +116,20 @@ def power_inputs(draw: Draw, shapes: Any) -> Call:
     return call(a, b)
 
 
+BINARY_NODES = {
+    "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "minimum": "Min", "maximum": "Max",
+    "power": "Pow",
+}  # fmt: skip
+
+
 def binary(op: str, grad: Grad, **changes: Any) -> Case:
     """An operation on two arrays that broadcast, exact unless told otherwise."""
     row: dict[str, Any] = {"inputs": broadcast, "tolerance": Exact(), "why": ROUNDS_ONCE}
-    peers = {"numpy": numpy_out(getattr(np, op)), "torch": torch_out({"power": "pow"}.get(op, op))}
+    peers = {
+        "numpy": numpy_out(getattr(np, op)),
+        "torch": torch_out({"power": "pow"}.get(op, op)),
+        "onnxruntime": onnx_node(BINARY_NODES[op]),
+    }
     return Case(op=op, grad=grad, sizes=BROADCAST, large=SHARED, bench=STREAMS, peers=peers, **row | changes)
 
 
@@ -128,11 +138,28 @@ def both(backward: Callable[..., Any], inputs: Callable[..., Call] = two) -> Gra
     return Grad(wrt=(0, 1), backward=backward, inputs=inputs, sizes=(7, (2, 3)))
 
 
+UNARY_NODES = {
+    **{op: onnx_node(op.capitalize()) for op in (
+        "exp", "log", "sqrt", "reciprocal", "sin", "cos", "erf", "relu", "elu", "selu", "sigmoid", "tanh", "softplus",
+        "mish", "gelu",
+    )},
+    "leaky_relu": onnx_node("LeakyRelu", alpha=0.01),
+    "hard_sigmoid": onnx_node("HardSigmoid", alpha=1 / 6, beta=0.5),
+    "hard_swish": onnx_node("HardSwish"),
+}  # fmt: skip
+SCIPY = {"erf": "erf", "sigmoid": "expit"}
+
+
 def unary(op: str, tolerance: Tolerance, why: str, grad: Grad, **changes: Any) -> Case:
-    """A function of one array."""
+    """A function of one array, racing NumPy's and PyTorch's of the same name, ONNX's and SciPy's of the names above."""
     peers: dict[str, Peer] = {"torch": torch_out(op)}
     if hasattr(np, op):
         peers["numpy"] = numpy_out(getattr(np, op))
+    if op in UNARY_NODES:
+        peers["onnxruntime"] = UNARY_NODES[op]
+    if op in SCIPY:
+        peers["scipy"] = scipy_out(SCIPY[op])
+    peers |= changes.pop("peers", {})
     row: dict[str, Any] = {"inputs": one, "peers": peers}
     return Case(
         op=op, tolerance=tolerance, why=why, grad=grad, sizes=LANES, large=SHARED, bench=STREAMS, **row | changes
@@ -143,6 +170,11 @@ def backward(op: str, tolerance: Any, why: str, **changes: Any) -> Case:
     """The gradient of a function of one array: f(grad, x)."""
     row: dict[str, Any] = {"inputs": two, "sizes": LANES, "large": SHARED, "bench": STREAMS, "grad": IS_A_GRADIENT}
     return Case(op=op, tolerance=tolerance, why=why, **row | changes)
+
+
+def slope(terms: int, magnitude: Callable[..., Any]) -> Gamma:
+    """For grad · f'(x): what underflows in f'(x), grad makes larger."""
+    return Gamma(terms, magnitude, underflow=lambda grad, *_, **__: np.abs(grad))
 
 
 def aten(name: str, *more: Any) -> Mapping[str, Peer]:
@@ -184,8 +216,8 @@ ELEMENTWISE = [
         options=({"alpha": 0.1}, {"alpha": -2.0}),
         bench=STREAMS,
         peers={
-            "numpy": numpy_out(lambda x, alpha, out=None: np.multiply(x, alpha, out=out)),
-            "torch": torch_call(lambda torch, x, alpha: torch.mul(x, alpha)),
+            "numpy": numpy_out(np.multiply, lambda x, alpha: call(x, alpha)),
+            "torch": torch_out("mul", lambda x, alpha: call(x, alpha)),
         },
     ),
     Case(
@@ -199,7 +231,7 @@ ELEMENTWISE = [
         bench=STREAMS,
         peers={
             "numpy": numpy_call(lambda alpha, x, y: alpha * x + y),
-            "torch": torch_call(lambda torch, alpha, x, y: torch.add(y, x, alpha=alpha)),
+            "torch": torch_out("add", lambda alpha, x, y: call(y, x, alpha=alpha)),
         },
     ),
     Case(
@@ -213,7 +245,7 @@ ELEMENTWISE = [
         bench=STREAMS,
         peers={
             "numpy": numpy_call(lambda a, b, c: a * b + c),
-            "torch": torch_call(lambda torch, a, b, c: torch.addcmul(c, a, b)),
+            "torch": torch_out("addcmul", lambda a, b, c: call(c, a, b)),
         },
     ),
     unary("exp", ONE_ULP, POLYNOMIAL, Grad(backward=lambda ops, g, y, x: ops.multiply(g, y))),
@@ -252,7 +284,7 @@ ELEMENTWISE = [
     unary("erf", ONE_ULP, POLYNOMIAL, Grad()),
     backward(
         "erf_backward",
-        Gamma(6, magnitudes.erf_backward),
+        slope(6, magnitudes.erf_backward),
         "Rounding x² errs by u·x², which exp turns into as much relative error.",
     ),
     Case(
@@ -266,8 +298,8 @@ ELEMENTWISE = [
         options=({"low": -1.0, "high": 0.75},),
         bench=STREAMS,
         peers={
-            "numpy": numpy_out(lambda x, low, high, out=None: np.clip(x, low, high, out=out)),
-            "torch": torch_call(lambda torch, x, low, high: torch.clamp(x, low, high)),
+            "numpy": numpy_out(np.clip, lambda x, low, high: call(x, low, high)),
+            "torch": torch_out("clamp", lambda x, low, high: call(x, low, high)),
         },
     ),
     backward("clip_backward", Exact(), CHOOSES, options=({"low": -1.0, "high": 0.75},)),
@@ -281,13 +313,16 @@ GELUS: Options = ({}, {"approximate": "tanh"})
 BETAS: Options = ({}, {"beta": 2.0, "threshold": 10.0})  # a power of two: rounding beta · x is softplus's own affair
 
 
+# What torch.nn.functional calls; relu, prelu and selu have no `out` anywhere.
+BOUND = ("leaky_relu", "elu", "gelu", "silu", "softplus", "mish", "hard_sigmoid", "hard_swish", "hard_tanh")
+
+
 def activation(op: str, tolerance: Tolerance, why: str, grad: Grad | None = None, **changes: Any) -> Case:
-    """An activation, racing PyTorch's function of the same or the given name."""
-    name = {"hard_sigmoid": "hardsigmoid", "hard_swish": "hardswish", "hard_tanh": "hardtanh"}.get(op, op)
-    peers: dict[str, Peer] = {
-        "torch": torch_call(lambda torch, x, **options: getattr(torch.nn.functional, name)(x, **options))
-    }
-    return unary(op, tolerance, why, grad or Grad(), **{"peers": peers} | changes)
+    """An activation, racing PyTorch's by the binding below torch.nn.functional, which takes `out`, if there is one."""
+    name = op.replace("hard_", "hard")
+    torch = torch_out(f"_C._nn.{name}") if op in BOUND else torch_call(lambda torch, x: getattr(torch, name)(x))
+    peers = {"torch": torch} | changes.pop("peers", {})
+    return unary(op, tolerance, why, grad or Grad(), peers=peers, **changes)
 
 
 def prelu_inputs(draw: Draw, shape: Shape) -> Call:
@@ -303,12 +338,18 @@ ACTIVATIONS = [
         CHOOSES,
         Grad(avoid=(0,)),
         peers={
-            "numpy": numpy_out(lambda x, out=None: np.maximum(x, 0, out=out)),
-            "torch": torch_call(lambda torch, x: torch.relu(x)),
+            "numpy": numpy_out(np.maximum, lambda x: call(x, 0)),
+            "torch": torch_out("clamp_min", lambda x: call(x, 0)),
         },
     ),
     backward("relu_backward", Exact(), CHOOSES, peers=aten("threshold_backward", 0)),
-    activation("relu6", Exact(), CHOOSES, Grad(avoid=(0, 6))),
+    activation(
+        "relu6",
+        Exact(),
+        CHOOSES,
+        Grad(avoid=(0, 6)),
+        peers={"torch": torch_out("_C._nn.hardtanh", lambda x: call(x, 0.0, 6.0))},
+    ),
     backward("relu6_backward", Exact(), CHOOSES, peers=aten("hardtanh_backward", 0, 6)),
     activation("leaky_relu", Exact(), ROUNDS_ONCE, Grad(avoid=(0,)), options=SLOPES),
     backward(
@@ -332,13 +373,13 @@ ACTIVATIONS = [
     activation("elu", TWO_ULP, COMPOSED, Grad(avoid=(0,)), options=ALPHAS),
     backward(
         "elu_backward",
-        THREE_ULP,
+        slope(5, magnitudes.result_of("elu_backward")),
         COMPOSED,
         options=ALPHAS,
         peers={"torch": torch_call(lambda torch, grad, x: torch.ops.aten.elu_backward(grad, 1, 1, 1, False, x))},
     ),
     activation("selu", TWO_ULP, COMPOSED, Grad(avoid=(0,))),
-    backward("selu_backward", THREE_ULP, COMPOSED),
+    backward("selu_backward", slope(5, magnitudes.result_of("selu_backward")), COMPOSED),
     activation(
         "sigmoid",
         ONE_ULP,
@@ -365,12 +406,9 @@ ACTIVATIONS = [
         "silu",
         TWO_ULP,
         COMPOSED,
-        peers={
-            "numpy": numpy_call(lambda x: x / (1 + np.exp(-x))),
-            "torch": torch_call(lambda torch, x: torch.nn.functional.silu(x)),
-        },
+        peers={"numpy": numpy_call(lambda x: x / (1 + np.exp(-x)))},
     ),
-    backward("silu_backward", Gamma(10, magnitudes.silu_backward), CROSSES_ZERO, peers=aten("silu_backward")),
+    backward("silu_backward", slope(10, magnitudes.silu_backward), CROSSES_ZERO, peers=aten("silu_backward")),
     activation(
         "gelu",
         ByOption("approximate", "none", {"none": TWO_ULP, "tanh": Gamma(8, magnitudes.gelu)}),
@@ -378,12 +416,18 @@ ACTIVATIONS = [
         options=GELUS,
     ),
     backward(
-        "gelu_backward", Gamma(12, magnitudes.gelu_backward), CROSSES_ZERO, options=GELUS, peers=aten("gelu_backward")
+        "gelu_backward", slope(12, magnitudes.gelu_backward), CROSSES_ZERO, options=GELUS, peers=aten("gelu_backward")
     ),
     activation("softplus", TWO_ULP, COMPOSED, Grad(avoid=(20, 5)), options=BETAS),
-    backward("softplus_backward", THREE_ULP, COMPOSED, options=BETAS, peers=aten("softplus_backward", 1, 20)),
+    backward(
+        "softplus_backward",
+        slope(5, magnitudes.result_of("softplus_backward")),
+        COMPOSED,
+        options=BETAS,
+        peers=aten("softplus_backward", 1, 20),
+    ),
     activation("mish", TWO_ULP, COMPOSED),
-    backward("mish_backward", Gamma(16, magnitudes.mish_backward), CROSSES_ZERO, peers=aten("mish_backward")),
+    backward("mish_backward", slope(16, magnitudes.mish_backward), CROSSES_ZERO, peers=aten("mish_backward")),
     activation("hard_sigmoid", Ulp(3), PRODUCT, Grad(avoid=(-3, 3))),
     backward("hard_sigmoid_backward", Ulp(2), PRODUCT, peers=aten("hardsigmoid_backward")),
     activation("hard_swish", Ulp(4), PRODUCT, Grad(avoid=(-3, 3))),
@@ -625,7 +669,8 @@ ROW_OPS = [
         Grad(backward=lambda ops, g, y, x, **o: ops.softmax_backward(g, y, **o)),
         peers={
             "numpy": numpy_call(_numpy_softmax),
-            "torch": torch_call(lambda torch, x: torch.softmax(x, -1)),
+            "torch": torch_out("softmax", lambda x: call(x, -1)),
+            "onnxruntime": onnx_node("Softmax"),
         },
     ),
     rows(
@@ -642,7 +687,10 @@ ROW_OPS = [
         Gamma(row_length, magnitudes.log_softmax),
         "The sum's relative error becomes the logarithm's absolute one; two subtractions follow.",
         Grad(backward=lambda ops, g, y, x, **o: ops.log_softmax_backward(g, y, **o)),
-        peers={"torch": torch_call(lambda torch, x: torch.log_softmax(x, -1))},
+        peers={
+            "torch": torch_out("log_softmax", lambda x: call(x, -1)),
+            "onnxruntime": onnx_node("LogSoftmax"),
+        },
     ),
     rows(
         "log_softmax_backward",
@@ -771,7 +819,7 @@ LINEAR = [
         regimes=TERMS,
         bench=(*SQUARES, *OBLONGS),
         flops=lambda a, b: 2 * a.shape[0] * a.shape[1] * b.shape[1],
-        peers={"numpy": numpy_out(np.matmul), "torch": torch_out("matmul")},
+        peers={"numpy": numpy_out(np.matmul), "torch": torch_out("matmul"), "onnxruntime": onnx_node("MatMul")},
     ),
     Case(
         op="linear",

@@ -7,6 +7,7 @@ subtracts, too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,11 @@ Axis = int | tuple[int, ...] | None
 def size_of(value: Array) -> Array:
     """|value|, wide."""
     return np.asarray(np.abs(wide(np.asarray(value))))
+
+
+def result_of(op: str) -> Callable[..., Array]:
+    """|result|, where nothing cancels."""
+    return lambda *args, **options: size_of(getattr(reference, op)(*args, **options))
 
 
 # ---- reductions ------------------------------------------------------------------------------------------------------
@@ -269,6 +275,7 @@ def adam_average(
     grad: Array,
     exp_avg: Array,
     exp_avg_sq: Array,
+    step: int,
     beta1: float = 0.9,
     weight_decay: float = 0.0,
     **_: Any,
@@ -282,6 +289,7 @@ def adam_square(
     grad: Array,
     exp_avg: Array,
     exp_avg_sq: Array,
+    step: int,
     beta2: float = 0.999,
     weight_decay: float = 0.0,
     **_: Any,
@@ -304,5 +312,5 @@ def adam_param(
 ) -> Array:
     """|param| + lr · (the average's magnitude / (1 - beta1^step)) / (√(square / (1 - beta2^step)) + eps)."""
     square = beta2 * wide(exp_avg_sq) + (1 - beta2) * wide(grad) ** 2
-    average = adam_average(param, grad, exp_avg, exp_avg_sq, beta1, **options) / (1 - beta1**step)
+    average = adam_average(param, grad, exp_avg, exp_avg_sq, step, beta1, **options) / (1 - beta1**step)
     return np.asarray(size_of(param) + lr * average / (np.sqrt(square / (1 - beta2**step)) + eps))

@@ -148,13 +148,14 @@ class Gamma(Tolerance):
 
     γ_n = n·u / (1 - n·u), u the unit roundoff. `terms` gives n and `magnitude` the sum of the terms' absolute values,
     from the arguments of the operation; for a sum of products Σ|a||b|. Beyond the bound, n underflows of half the
-    smallest subnormal are forgiven. An element whose magnitude exceeds the largest number may overflow on the way, so
-    it is not judged. `wide_reference=False` says that the definition of a float64 result is itself summed in float64,
-    which doubles what is allowed there.
+    smallest subnormal are forgiven, each times `underflow` where a factor larger than 1 comes after them. An element
+    whose magnitude exceeds the largest number may overflow on the way, so it is not judged. `wide_reference=False` says
+    that the definition of a float64 result is itself summed in float64, which doubles what is allowed there.
     """
 
     terms: int | Callable[..., Any]
     magnitude: Callable[..., Any]
+    underflow: Callable[..., Any] | None = None
     wide_reference: bool = True
 
     unit = "of the bound"
@@ -171,7 +172,9 @@ class Gamma(Tolerance):
         n = wider(n + 1)  # the definition's own rounding
         u = wider(info.eps) / 2
         magnitude = np.asarray(self.magnitude(*call.args, **call.kwargs), wider)
-        bound = n * u / (1 - n * u) * magnitude + n * wider(info.smallest_subnormal) / 2
+        factor = 1 if self.underflow is None else np.asarray(self.underflow(*call.args, **call.kwargs), wider)
+        underflow = n * wider(info.smallest_subnormal) / 2 * np.maximum(1, np.nan_to_num(factor))
+        bound = n * u / (1 - n * u) * magnitude + underflow
         errors = np.abs(fast.astype(wider) - reference.astype(wider)) / bound
         errors = np.where(np.isnan(errors), np.inf, errors)
         may_overflow = np.isfinite(magnitude) & (magnitude >= wider(info.max) / (1 + 2 * n * u))

@@ -103,6 +103,7 @@ static int K(vec_test)(void) {
         VEC(v_mul(a, b));
         VEC(v_div(a, b));
         VEC(v_fma(a, b, c));
+        VEC(v_fms(a, b, c));
         VEC(v_fnma(a, b, c));
         VEC(v_sqrt(a));
         VEC(v_abs(a));

@@ -6,31 +6,21 @@
 #include <odyssey/runtime.h>
 
 #include "driver.h"
+#include "staging.h"
 
 #include <string.h>
-#include <unistd.h>
 
 enum {
-    STAGE = 2048,      /* elements staged at a time: every operand's piece together stays in the first-level cache */
     MAX_OPERANDS = 7,
-    GRAIN = 32768,     /* additions' worth of work that pays for waking a thread */
-    LINE = 64,
+    STAGE_BYTES = 8192, /* staged at a time of one operand: all pieces together stay in the first-level cache */
+    MAX_BLOCK = 32768,  /* elements: small enough to share out among threads */
+    SHORT_ROW = 64,     /* elements below which copying rows together costs less than a kernel call for each */
+    TILE = 64,          /* columns of a block whose rows lie closer together than its columns */
+    STREAM_BLOCK = 16384, /* bytes below which waiting for streaming stores costs more than they save */
+    GRAIN = 32768,      /* the least a thread is given, in additions of floats: a microsecond and a half */
+    SHARED = 4 * GRAIN, /* from here on work is shared; below, waking a thread takes longer than it saves */
+    LINE = 64,          /* elements: whole cache lines of either type */
 };
-
-/* Beyond this many bytes moved, results would only push useful data out of the last-level cache. */
-static size_t stream_threshold(void) {
-    static size_t cached;
-    size_t bytes = __atomic_load_n(&cached, __ATOMIC_RELAXED);
-    if (bytes == 0) {
-        long l3 = -1;
-#ifdef _SC_LEVEL3_CACHE_SIZE
-        l3 = sysconf(_SC_LEVEL3_CACHE_SIZE);
-#endif
-        bytes = l3 > 0 ? (size_t)l3 : (size_t)32 << 20;
-        __atomic_store_n(&cached, bytes, __ATOMIC_RELAXED);
-    }
-    return bytes;
-}
 
 /* ---- map: contiguous operands ------------------------------------------------------------------------------------ */
 
@@ -56,7 +46,8 @@ int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int 
     size_t bytes = m->n * itemsize * (size_t)(inputs + outputs);
     ody_announce(op, bytes);
     /* A small call goes straight through. */
-    if (m->n * (size_t)cost < 2 * GRAIN) {
+    const size_t element_cost = (size_t)cost * itemsize / sizeof(float);
+    if (m->n * element_cost < SHARED) {
         f(m);
         return 0;
     }
@@ -65,14 +56,14 @@ int ody_run_map(const char *op, ody_map_fn f, const ody_map *m, int inputs, int 
     for (int i = 0; i < inputs; i++)
         for (int k = 0; k < outputs; k++) in_place |= m->in[i] == m->out[k];
     if (bytes > stream_threshold() && !in_place) whole.flags |= ODY_STREAM;
-    int threads = ody_threads();
+    size_t threads = (size_t)ody_threads();
     if (threads == 1) {
         f(&whole);
         return 0;
     }
     /* A few chunks per thread even out what else the machine does; whole cache lines keep threads apart. */
-    size_t grain = GRAIN / (size_t)cost / LINE * LINE + LINE;
-    size_t chunk = (m->n / ((size_t)threads * 4) + LINE - 1) / LINE * LINE;
+    size_t grain = GRAIN / element_cost / LINE * LINE + LINE;
+    size_t chunk = (m->n / (threads * 4) + LINE - 1) / LINE * LINE;
     map_job job = {f, &whole, inputs, outputs, itemsize, chunk > grain ? chunk : grain};
     ody_parallel(map_task, &job, (m->n + job.chunk - 1) / job.chunk);
     return 0;
@@ -128,125 +119,166 @@ static void canonicalise(ody_elementwise *e) {
 #undef STRIDE
 }
 
-static void gather(void *to, const char *from, ptrdiff_t stride, size_t n, size_t itemsize) {
-    if (itemsize == 4)
-        for (size_t i = 0; i < n; i++) memcpy((char *)to + 4 * i, from + (ptrdiff_t)i * stride, 4);
-    else
-        for (size_t i = 0; i < n; i++) memcpy((char *)to + 8 * i, from + (ptrdiff_t)i * stride, 8);
-}
-
-static void scatter(char *to, ptrdiff_t stride, const void *from, size_t n, size_t itemsize) {
-    if (itemsize == 4)
-        for (size_t i = 0; i < n; i++) memcpy(to + (ptrdiff_t)i * stride, (const char *)from + 4 * i, 4);
-    else
-        for (size_t i = 0; i < n; i++) memcpy(to + (ptrdiff_t)i * stride, (const char *)from + 8 * i, 8);
-}
-
-typedef struct elementwise_job {
+/* A block is a rectangle over the two innermost axes. Its elements are one contiguous piece of every operand that is
+ * not staged, and are collected into such a piece for every operand that is. */
+typedef struct block_walk {
     ody_map_fn f;
     const ody_elementwise *e;
-    size_t outer, inner, rows_per_task;
-    int staged[MAX_OPERANDS];
+    int operands, staged[MAX_OPERANDS], any_staged;
+    size_t outer, rows, columns;                /* the whole: outer x rows x columns */
+    size_t block_rows, block_columns;           /* a block, the last ones cut short */
+    size_t row_blocks, column_blocks, blocks;   /* how many of them */
+    size_t blocks_per_task;
+    unsigned flags;
     int failed;
-} elementwise_job;
+} block_walk;
 
-/* The rows [first, last) of the innermost axis, each cut into pieces that fit the staging memory. */
-static void elementwise_rows(elementwise_job *job, size_t first, size_t last, char *stage) {
-    const ody_elementwise *e = job->e;
-    int operands = e->inputs + e->outputs, inner_axis = e->ndim - 1;
-    ody_map piece = {.n = 0};
+#define AXIS_STRIDE(e, o, from_last) ((e)->ndim > (from_last) ? (e)->operand[o].stride[(e)->ndim - 1 - (from_last)] : 0)
+
+static void run_block(const block_walk *w, char *const *base, size_t rows, size_t columns, char *stage) {
+    const ody_elementwise *e = w->e;
+    ody_map piece = {.n = rows * columns, .flags = w->flags};
+    const ptrdiff_t item = (ptrdiff_t)e->itemsize, line = (ptrdiff_t)columns * item;
     memcpy(piece.param, e->param, sizeof piece.param);
-    for (size_t row = first; row < last; row++) {
-        const char *base[MAX_OPERANDS];
-        size_t rest = row;
-        for (int o = 0; o < operands; o++) base[o] = e->operand[o].data;
-        for (int axis = inner_axis - 1; axis >= 0; axis--) {
-            size_t index = rest % e->shape[axis];
-            rest /= e->shape[axis];
-            for (int o = 0; o < operands; o++) base[o] += (ptrdiff_t)index * e->operand[o].stride[axis];
+    for (int o = 0; o < w->operands; o++) {
+        ptrdiff_t row = AXIS_STRIDE(e, o, 1), column = AXIS_STRIDE(e, o, 0);
+        char *place = base[o];
+        if (w->staged[o]) {
+            place = stage + (size_t)o * STAGE_BYTES;
+            if (o < e->inputs) copy_rectangle(place, line, item, base[o], row, column, rows, columns, e->itemsize);
         }
-        size_t piece_size = stage ? STAGE : job->inner;
-        for (size_t start = 0; start < job->inner; start += piece_size) {
-            size_t n = job->inner - start < piece_size ? job->inner - start : piece_size;
-            piece.n = n;
-            for (int o = 0; o < operands; o++) {
-                ptrdiff_t stride = e->operand[o].stride[inner_axis];
-                char *place = (char *)base[o] + (ptrdiff_t)start * stride;
-                if (job->staged[o]) {
-                    char *staging = stage + (size_t)o * STAGE * e->itemsize;
-                    /* A value repeated along the row is staged once. */
-                    if (o < e->inputs && (stride != 0 || start == 0)) gather(staging, place, stride, n, e->itemsize);
-                    place = staging;
-                }
-                if (o < e->inputs) {
-                    piece.in[o] = place;
-                    piece.step[o] = stride == 0 && !job->staged[o] ? 0 : 1;
-                } else {
-                    piece.out[o - e->inputs] = place;
-                }
-            }
-            job->f(&piece);
-            for (int o = e->inputs; o < operands; o++)
-                if (job->staged[o]) {
-                    ptrdiff_t stride = e->operand[o].stride[inner_axis];
-                    scatter((char *)base[o] + (ptrdiff_t)start * stride, stride, piece.out[o - e->inputs], n,
-                            e->itemsize);
-                }
+        if (o < e->inputs) {
+            piece.in[o] = place;
+            piece.step[o] = w->staged[o] || column != 0;
+        } else {
+            piece.out[o - e->inputs] = place;
         }
     }
+    w->f(&piece);
+    for (int o = e->inputs; o < w->operands; o++)
+        if (w->staged[o])
+            copy_rectangle(base[o], AXIS_STRIDE(e, o, 1), AXIS_STRIDE(e, o, 0), piece.out[o - e->inputs], line, item,
+                           rows, columns, e->itemsize);
 }
 
-static void elementwise_task(void *context, size_t task) {
-    elementwise_job *job = context;
-    const ody_elementwise *e = job->e;
-    int operands = e->inputs + e->outputs, any = 0;
-    for (int o = 0; o < operands; o++) any |= job->staged[o];
+static void blocks_task(void *context, size_t task) {
+    block_walk *w = context;
+    const ody_elementwise *e = w->e;
     char *stage = NULL;
-    if (any && !(stage = ody_alloc((size_t)operands * STAGE * e->itemsize))) {
-        __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
+    if (w->any_staged && !(stage = ody_alloc((size_t)w->operands * STAGE_BYTES))) {
+        __atomic_store_n(&w->failed, 1, __ATOMIC_RELAXED);
         return;
     }
-    size_t first = task * job->rows_per_task, last = first + job->rows_per_task;
-    elementwise_rows(job, first, last < job->outer ? last : job->outer, stage);
+    size_t first = task * w->blocks_per_task, last = first + w->blocks_per_task;
+    if (last > w->blocks) last = w->blocks;
+    size_t column_block = first % w->column_blocks, rest = first / w->column_blocks;
+    size_t row_block = rest % w->row_blocks;
+    rest /= w->row_blocks;
+    size_t index[ODY_MAX_DIMS];
+    char *outer_base[MAX_OPERANDS];
+    for (int o = 0; o < w->operands; o++) outer_base[o] = e->operand[o].data;
+    for (int axis = e->ndim - 3; axis >= 0; axis--) {
+        index[axis] = rest % e->shape[axis];
+        rest /= e->shape[axis];
+        for (int o = 0; o < w->operands; o++) outer_base[o] += (ptrdiff_t)index[axis] * e->operand[o].stride[axis];
+    }
+    for (size_t block = first; block < last; block++) {
+        size_t row = row_block * w->block_rows, column = column_block * w->block_columns;
+        size_t rows = w->rows - row < w->block_rows ? w->rows - row : w->block_rows;
+        size_t columns = w->columns - column < w->block_columns ? w->columns - column : w->block_columns;
+        char *base[MAX_OPERANDS];
+        for (int o = 0; o < w->operands; o++)
+            base[o] = outer_base[o] + (ptrdiff_t)row * AXIS_STRIDE(e, o, 1) + (ptrdiff_t)column * AXIS_STRIDE(e, o, 0);
+        run_block(w, base, rows, columns, stage);
+        if (++column_block < w->column_blocks) continue;
+        column_block = 0;
+        if (++row_block < w->row_blocks) continue;
+        row_block = 0;
+        for (int axis = e->ndim - 3; axis >= 0; axis--) {
+            for (int o = 0; o < w->operands; o++) outer_base[o] += e->operand[o].stride[axis];
+            if (++index[axis] < e->shape[axis]) break;
+            for (int o = 0; o < w->operands; o++)
+                outer_base[o] -= (ptrdiff_t)e->shape[axis] * e->operand[o].stride[axis];
+            index[axis] = 0;
+        }
+    }
     ody_free(stage);
 }
 
-int ody_run_elementwise(const char *op, ody_map_fn f, const ody_elementwise *given) {
-    ody_elementwise e = *given;
-    for (int axis = 0; axis < e.ndim; axis++)
-        if (e.shape[axis] == 0) return 0;
-    canonicalise(&e);
-    int operands = e.inputs + e.outputs, inner_axis = e.ndim - 1, repeated = 0;
-    elementwise_job job = {.f = f, .e = &e, .outer = 1, .inner = e.shape[inner_axis]};
-    for (int axis = 0; axis < inner_axis; axis++) job.outer *= e.shape[axis];
-    for (int o = 0; o < operands; o++) {
-        ptrdiff_t stride = e.operand[o].stride[inner_axis];
-        /* One repeated operand of a two-input kernel needs no staging: the kernel takes step 0. */
-        int by_step = stride == 0 && e.inputs == 2 && o < e.inputs && repeated++ == 0;
-        /* With one element the stride means nothing. */
-        job.staged[o] = stride != (ptrdiff_t)e.itemsize && !by_step && job.inner > 1;
-        if (job.inner == 1) e.operand[o].stride[inner_axis] = (ptrdiff_t)e.itemsize;
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Decides how large a block is, and which operands have to be staged for it. */
+static void plan_blocks(block_walk *w) {
+    const ody_elementwise *e = w->e;
+    const ptrdiff_t item = (ptrdiff_t)e->itemsize;
+    const size_t stage = STAGE_BYTES / e->itemsize;
+    int crossed = 0;
+    for (int o = 0; o < w->operands; o++) {
+        ptrdiff_t row = AXIS_STRIDE(e, o, 1), column = AXIS_STRIDE(e, o, 0);
+        int odd = (uintptr_t)e->operand[o].data % e->itemsize != 0;
+        for (int axis = 0; axis < e->ndim; axis++) odd |= e->operand[o].stride[axis] % item != 0;
+        /* A kernel takes contiguous elements, or one value for all. */
+        w->staged[o] = odd || !(column == item || (column == 0 && o < e->inputs));
+        w->any_staged |= w->staged[o];
+        crossed |= w->staged[o] && w->rows > 1 && row != 0 && magnitude(row) < magnitude(column);
     }
-    int staged = 0;
-    for (int o = 0; o < operands; o++) staged |= job.staged[o];
-    if (job.outer == 1 && !staged) {
-        ody_map whole = {.n = job.inner};
-        memcpy(whole.param, e.param, sizeof whole.param);
-        for (int o = 0; o < operands; o++) {
-            if (o < e.inputs) {
-                whole.in[o] = e.operand[o].data;
-                whole.step[o] = e.operand[o].stride[inner_axis] != 0;
-            } else {
-                whole.out[o - e.inputs] = e.operand[o].data;
-            }
+    w->block_rows = 1;
+    w->block_columns = smaller(w->columns, w->any_staged ? stage : MAX_BLOCK);
+    if (crossed) {
+        w->block_columns = smaller(w->columns, TILE);
+        w->block_rows = smaller(w->rows, stage / w->block_columns);
+    } else if (w->columns < SHORT_ROW) {
+        w->block_rows = smaller(w->rows, stage / w->columns);
+    }
+    if (w->block_rows > 1)
+        for (int o = 0; o < w->operands; o++) {
+            ptrdiff_t row = AXIS_STRIDE(e, o, 1), column = AXIS_STRIDE(e, o, 0);
+            int contiguous = w->block_columns == w->columns && column == item && row == (ptrdiff_t)w->columns * item;
+            int together = contiguous || (row == 0 && column == 0);
+            w->staged[o] |= !together;
+            w->any_staged |= w->staged[o];
         }
-        return ody_run_map(op, f, &whole, e.inputs, e.outputs, e.itemsize, e.cost);
+    w->row_blocks = (w->rows + w->block_rows - 1) / w->block_rows;
+    w->column_blocks = (w->columns + w->block_columns - 1) / w->block_columns;
+    w->blocks = w->outer * w->row_blocks * w->column_blocks;
+}
+
+int ody_run_elementwise(const char *op, ody_map_fn f, ody_elementwise *e) {
+    for (int axis = 0; axis < e->ndim; axis++)
+        if (e->shape[axis] == 0) return 0;
+    canonicalise(e);
+    block_walk w = {.f = f, .e = e, .operands = e->inputs + e->outputs, .outer = 1, .rows = 1};
+    w.columns = e->shape[e->ndim - 1];
+    if (e->ndim > 1) w.rows = e->shape[e->ndim - 2];
+    for (int axis = 0; axis < e->ndim - 2; axis++) w.outer *= e->shape[axis];
+    plan_blocks(&w);
+    if (e->ndim == 1 && !w.any_staged) {
+        ody_map whole = {.n = w.columns};
+        memcpy(whole.param, e->param, sizeof whole.param);
+        for (int o = 0; o < e->inputs; o++) {
+            whole.in[o] = e->operand[o].data;
+            whole.step[o] = e->operand[o].stride[0] != 0;
+        }
+        for (int k = 0; k < e->outputs; k++) whole.out[k] = e->operand[e->inputs + k].data;
+        return ody_run_map(op, f, &whole, e->inputs, e->outputs, e->itemsize, e->cost);
     }
-    ody_announce(op, job.outer * job.inner * e.itemsize * (size_t)operands);
-    size_t row_cost = job.inner * (size_t)(e.cost + 2 * staged) + 16;
-    job.rows_per_task = 1 + 4 * GRAIN / row_cost;
-    ody_parallel(elementwise_task, &job, (job.outer + job.rows_per_task - 1) / job.rows_per_task);
-    return job.failed ? -1 : 0;
+    const size_t bytes = w.outer * w.rows * w.columns * e->itemsize * (size_t)w.operands;
+    ody_announce(op, bytes);
+    int streams = bytes > stream_threshold() && w.block_rows * w.block_columns * e->itemsize >= STREAM_BLOCK;
+    for (int k = e->inputs; k < w.operands; k++) {
+        streams &= !w.staged[k];
+        for (int i = 0; i < e->inputs; i++) streams &= e->operand[i].data != e->operand[k].data;
+    }
+    if (streams) w.flags |= ODY_STREAM;
+    /* Staging an operand costs some additions an element, a block some more. */
+    size_t element_cost = (size_t)e->cost * e->itemsize / sizeof(float) + 4 * (size_t)w.any_staged;
+    size_t block_cost = w.block_rows * w.block_columns * element_cost + 256;
+    size_t threads = (size_t)ody_threads();
+    w.blocks_per_task = GRAIN / block_cost + 1;
+    if (w.blocks_per_task < w.blocks / (threads * 8)) w.blocks_per_task = w.blocks / (threads * 8);
+    if (w.blocks * block_cost < SHARED) w.blocks_per_task = w.blocks;
+    ody_parallel(blocks_task, &w, (w.blocks + w.blocks_per_task - 1) / w.blocks_per_task);
+    return w.failed ? -1 : 0;
 }
 
 /* ---- rows --------------------------------------------------------------------------------------------------------- */

@@ -91,6 +91,7 @@
 #define v_div ODY_V(div)
 #define v_sqrt ODY_V(sqrt)
 #define v_fma ODY_V(fma)
+#define v_fms ODY_V(fms)
 #define v_fnma ODY_V(fnma)
 #define v_abs ODY_V(abs)
 #define v_neg ODY_V(neg)

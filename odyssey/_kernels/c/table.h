@@ -2,6 +2,9 @@
  * Included by isa_*.c, which name the set. A row may name another kernel than its slot where one text cannot serve. */
 #include <odyssey/kernels.h>
 
+#include "math_f32.h"
+#include "math_f64.h"
+
 #define ODY_REAL 32
 #include "real.h"
 #include "families.h"
@@ -14,26 +17,34 @@
 const ody_kernels ODY_TABLE = {
     .name = ODY_NAME,
     /* elementwise */
-    ROW(add),
-    ROW(exp),
+    ROW(add), ROW(subtract), ROW(multiply), ROW(divide), ROW(minimum), ROW(maximum), ROW(power), ROW(scale), ROW(axpy),
+    ROW(fma), ROW(exp), ROW(log), ROW(log2), ROW(sqrt), ROW(reciprocal), ROW(sin), ROW(cos), ROW(erf),
+    ROW(erf_backward), ROW(clip), ROW(clip_backward),
+    /* activations */
+    ROW(relu), ROW(relu_backward), ROW(relu6), ROW(relu6_backward), ROW(hard_tanh), ROW(hard_tanh_backward),
+    ROW(hard_sigmoid), ROW(hard_sigmoid_backward), ROW(hard_swish), ROW(hard_swish_backward), ROW(leaky_relu),
+    ROW(leaky_relu_backward), ROW(prelu), ROW(prelu_backward), ROW(prelu_weight_terms), ROW(elu), ROW(elu_backward),
+    ROW(selu), ROW(selu_backward), ROW(sigmoid), ROW(sigmoid_backward), ROW(tanh), ROW(tanh_backward), ROW(silu),
+    ROW(silu_backward), ROW(gelu), ROW(gelu_backward), ROW(gelu_tanh), ROW(gelu_tanh_backward), ROW(mish),
+    ROW(mish_backward), ROW(softplus), ROW(softplus_backward),
+    /* optimizer steps */
+    ROW(sgd_step), ROW(sgd_momentum_step), ROW(adam_step), ROW(adamw_step),
     /* matrix product */
-    ROW(gemm),
-    ROW(gemm_workspace),
+    ROW(gemm), ROW(gemm_workspace),
+    /* probes */
+    ROW(fma_probe), ROW(read_probe), ROW(write_probe), ROW(copy_probe), ROW(add_probe),
+    /* reductions */
+    ROW(sum_rows), ROW(sum_columns), ROW(norm_rows), ROW(norm_columns), ROW(deviations_rows), ROW(deviations_columns),
+    ROW(logsumexp_rows), ROW(logsumexp_columns), ROW(max_rows), ROW(max_columns), ROW(min_rows), ROW(min_columns),
+    ROW(argmax_rows), ROW(argmax_columns), ROW(argmin_rows), ROW(argmin_columns), ROW(dot), ROW(transpose),
+    /* softmax */
+    ROW(softmax), ROW(log_softmax), ROW(softmax_backward), ROW(log_softmax_backward),
+    /* cross entropy */
+    ROW(cross_entropy), ROW(cross_entropy_backward),
     /* convolution */
-    ROW(conv2d),
-    ROW(conv2d_pack),
-    ROW(conv2d_sizes),
-    ROW(conv2d_backward_input),
-    ROW(conv2d_backward_input_pack),
-    ROW(conv2d_backward_input_sizes),
-    ROW(conv2d_backward_weight),
-    ROW(conv2d_backward_weight_sizes),
+    ROW(conv2d), ROW(conv2d_pack), ROW(conv2d_sizes), ROW(conv2d_backward_input), ROW(conv2d_backward_input_pack),
+    ROW(conv2d_backward_input_sizes), ROW(conv2d_backward_weight), ROW(conv2d_backward_weight_sizes),
     /* pooling */
-    ROW(max_pool2d),
-    ROW(max_pool2d_backward),
-    ROW(avg_pool2d),
-    ROW(avg_pool2d_backward),
-    ROW(pool_workspace),
-    ROW(global_avg_pool2d),
-    ROW(global_avg_pool2d_backward),
+    ROW(max_pool2d), ROW(max_pool2d_backward), ROW(avg_pool2d), ROW(avg_pool2d_backward), ROW(pool_workspace),
+    ROW(global_avg_pool2d), ROW(global_avg_pool2d_backward),
 };

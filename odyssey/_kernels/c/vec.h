@@ -16,7 +16,7 @@
  *              P_store_n(p, v, n)                  writes lanes < n only
  *   constants  P_splat(x)  P_zero()
  *   arithmetic P_add P_sub P_mul P_div P_sqrt      correctly rounded, to nearest even
- *              P_fma(a, b, c) = a*b + c            P_fnma(a, b, c) = c - a*b        rounded once
+ *              P_fma(a, b, c) = a*b + c   P_fms(a, b, c) = a*b - c   P_fnma(a, b, c) = c - a*b     rounded once
  *              P_abs P_neg P_copysign(mag, sign)   act on the sign bit, of NaN and zero too
  *              P_min(a, b) = a < b ? a : b         b when either is NaN, b when both are zero
  *              P_max(a, b) = a > b ? a : b         (likewise)

@@ -78,6 +78,39 @@ ODY_INLINE void ody_fence(void) { _mm_sfence(); }
     HALVES2(I, I##_min, I, __m256i, _mm256_blendv_epi8(a, b, _mm256_cmpgt_epi64(a, b)))                     \
     HALVES2(I, I##_max, I, __m256i, _mm256_blendv_epi8(b, a, _mm256_cmpgt_epi64(a, b)))
 
+/* n lanes of a half, in steps: a masked store takes some twenty cycles on AMD's processors. */
+ODY_INLINE void f32x16_store_part(float *p, __m256 v, size_t n) {
+    if (n == 8) {
+        _mm256_storeu_ps(p, v);
+        return;
+    }
+    __m128 quad = _mm256_castps256_ps128(v);
+    if (n & 4) {
+        _mm_storeu_ps(p, quad);
+        quad = _mm256_extractf128_ps(v, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)p, quad);
+        quad = _mm_movehl_ps(quad, quad);
+        p += 2;
+    }
+    if (n & 1) _mm_store_ss(p, quad);
+}
+ODY_INLINE void f64x8_store_part(double *p, __m256d v, size_t n) {
+    if (n == 4) {
+        _mm256_storeu_pd(p, v);
+        return;
+    }
+    __m128d pair = _mm256_castpd256_pd128(v);
+    if (n & 2) {
+        _mm_storeu_pd(p, pair);
+        pair = _mm256_extractf128_pd(v, 1);
+        p += 2;
+    }
+    if (n & 1) _mm_store_sd(p, pair);
+}
+
 /* H: half a vector, h: lanes in it, s: the intrinsics' suffix. */
 #define FLOATING(V, T, H, h, I, M, s, SIGN)                                                                 \
     ODY_INLINE V V##_load(const T *p) { return (V){_mm256_loadu_##s(p), _mm256_loadu_##s(p + h)}; }         \
@@ -88,6 +121,14 @@ ODY_INLINE void ody_fence(void) { _mm_sfence(); }
         M m = M##_first(n);                                                                                 \
         return V##_select(m, (V){_mm256_maskload_##s(p, m.lo), _mm256_maskload_##s(p + h, m.hi)}, V##_splat(fill)); \
     }                                                                                                       \
+    ODY_INLINE void V##_store_n(T *p, V v, size_t n) {                                                      \
+        if (n >= h) {                                                                                       \
+            _mm256_storeu_##s(p, v.lo);                                                                     \
+            V##_store_part(p + h, v.hi, n - h);                                                             \
+        } else {                                                                                            \
+            V##_store_part(p, v.lo, n);                                                                     \
+        }                                                                                                   \
+    }                                                                                                       \
     HALVES2(V, V##_add, V, H, _mm256_add_##s(a, b))                                                         \
     HALVES2(V, V##_sub, V, H, _mm256_sub_##s(a, b))                                                         \
     HALVES2(V, V##_mul, V, H, _mm256_mul_##s(a, b))                                                         \
@@ -96,6 +137,7 @@ ODY_INLINE void ody_fence(void) { _mm_sfence(); }
     HALVES2(V, V##_max, V, H, _mm256_max_##s(a, b))                                                         \
     HALVES2(V, V##_copysign, V, H, _mm256_or_##s(_mm256_andnot_##s(_mm256_set1_##s(SIGN), a), _mm256_and_##s(_mm256_set1_##s(SIGN), b))) \
     HALVES3(V, V##_fma, V, H, _mm256_fmadd_##s(a, b, c))                                                    \
+    HALVES3(V, V##_fms, V, H, _mm256_fmsub_##s(a, b, c))                                                    \
     HALVES3(V, V##_fnma, V, H, _mm256_fnmadd_##s(a, b, c))                                                  \
     HALVES1(V, V##_sqrt, V, H, _mm256_sqrt_##s(a))                                                          \
     HALVES1(V, V##_abs, V, H, _mm256_andnot_##s(_mm256_set1_##s(SIGN), a))                                  \
@@ -112,51 +154,6 @@ ODY_INLINE void ody_fence(void) { _mm_sfence(); }
     HALVES2(M, V##_ne, V, H, _mm256_cast##s##_si256(_mm256_cmp_##s(a, b, _CMP_NEQ_UQ)))                     \
     HALVES1(I, V##_bits, V, H, _mm256_cast##s##_si256(a))                                                   \
     HALVES1(V, V##_from_bits, I, __m256i, _mm256_castsi256_##s(a))
-
-/* Halves, quarters and so on, as n's bits say: AMD's masked stores take some twenty cycles. */
-ODY_INLINE void f32x16_store_n(float *p, f32x16 v, size_t n) {
-    __m256 eight = v.lo;
-    if (n & 16) {
-        _mm256_storeu_ps(p, v.lo);
-        _mm256_storeu_ps(p + 8, v.hi);
-    }
-    if (n & 8) {
-        _mm256_storeu_ps(p, v.lo);
-        p += 8;
-        eight = v.hi;
-    }
-    __m128 four = _mm256_castps256_ps128(eight);
-    if (n & 4) {
-        _mm_storeu_ps(p, four);
-        p += 4;
-        four = _mm256_extractf128_ps(eight, 1);
-    }
-    if (n & 2) {
-        _mm_storel_pi((__m64 *)p, four);
-        p += 2;
-        four = _mm_movehl_ps(four, four);
-    }
-    if (n & 1) _mm_store_ss(p, four);
-}
-ODY_INLINE void f64x8_store_n(double *p, f64x8 v, size_t n) {
-    __m256d four = v.lo;
-    if (n & 8) {
-        _mm256_storeu_pd(p, v.lo);
-        _mm256_storeu_pd(p + 4, v.hi);
-    }
-    if (n & 4) {
-        _mm256_storeu_pd(p, v.lo);
-        p += 4;
-        four = v.hi;
-    }
-    __m128d two = _mm256_castpd256_pd128(four);
-    if (n & 2) {
-        _mm_storeu_pd(p, two);
-        p += 2;
-        two = _mm256_extractf128_pd(four, 1);
-    }
-    if (n & 1) _mm_store_sd(p, two);
-}
 
 #define SELECT(V, M, s)                                                                                     \
     ODY_INLINE V V##_select(M m, V t, V f) {                                                                \

@@ -27,6 +27,7 @@ ODY_INLINE void ody_fence(void) { _mm_sfence(); }
     ODY_INLINE V V##_div(V a, V b) { return _mm512_div_##s(a, b); }                                         \
     ODY_INLINE V V##_sqrt(V a) { return _mm512_sqrt_##s(a); }                                               \
     ODY_INLINE V V##_fma(V a, V b, V c) { return _mm512_fmadd_##s(a, b, c); }                               \
+    ODY_INLINE V V##_fms(V a, V b, V c) { return _mm512_fmsub_##s(a, b, c); }                               \
     ODY_INLINE V V##_fnma(V a, V b, V c) { return _mm512_fnmadd_##s(a, b, c); }                             \
     ODY_INLINE V V##_min(V a, V b) { return _mm512_min_##s(a, b); }                                         \
     ODY_INLINE V V##_max(V a, V b) { return _mm512_max_##s(a, b); }                                         \

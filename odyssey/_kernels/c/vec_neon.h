@@ -90,6 +90,7 @@ ODY_INLINE void ody_fence(void) {}
     BINARY(V, V##_max, V, vbslq_##s(vcgtq_##s(A, B), A, B))                                                 \
     BINARY(V, V##_copysign, V, vbslq_##s(vdupq_n_##u(SIGN), B, A))                                          \
     TERNARY(V, V##_fma, V, vfmaq_##s(C, A, B))                                                              \
+    TERNARY(V, V##_fms, V, vfmaq_##s(vnegq_##s(C), A, B))                                                   \
     TERNARY(V, V##_fnma, V, vfmsq_##s(C, A, B))                                                             \
     UNARY(V, V##_sqrt, V, vsqrtq_##s(A))                                                                    \
     UNARY(V, V##_abs, V, vabsq_##s(A))                                                                      \

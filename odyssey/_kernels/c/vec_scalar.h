@@ -72,6 +72,7 @@ ODY_INLINE void ody_fence(void) {}
     BINARY(V, V##_max, V, N, A > B ? A : B)                                                                \
     BINARY(V, V##_copysign, V, N, copysign##f(A, B))                                                       \
     TERNARY(V, V##_fma, V, N, fma##f(A, B, C))                                                             \
+    TERNARY(V, V##_fms, V, N, fma##f(A, B, -C))                                                            \
     TERNARY(V, V##_fnma, V, N, fma##f(-A, B, C))                                                           \
     UNARY(V, V##_sqrt, V, N, sqrt##f(A))                                                                   \
     UNARY(V, V##_abs, V, N, fabs##f(A))                                                                    \

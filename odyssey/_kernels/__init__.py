@@ -1,0 +1,1 @@
+"""The compiled kernels and their entry modules. Import them through `odyssey` itself."""

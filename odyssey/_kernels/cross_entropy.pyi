@@ -1,0 +1,6 @@
+from odyssey.typing import Array, ArrayLike
+
+def cross_entropy(logits: ArrayLike, labels: ArrayLike, reduction: str = "mean", out: Array | None = None) -> Array: ...
+def cross_entropy_backward(
+    grad: ArrayLike, logits: ArrayLike, labels: ArrayLike, reduction: str = "mean", out: Array | None = None
+) -> Array: ...

@@ -1,0 +1,136 @@
+"""`odyssey train`: train a model on real data."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+if TYPE_CHECKING:
+    from odyssey.data.images import ImageData
+    from odyssey.training.run import RunFolder
+    from odyssey.training.trainer import Trainer
+
+__all__ = ["train"]
+
+
+@click.group()
+def train() -> None:
+    """Train a model."""
+
+
+@train.command()
+@click.option("--data", metavar="DIR", help="A folder of MNIST or EMNIST IDX files, plain or .gz. [default: digits]")
+@click.option("--split", help="Which of EMNIST's splits, where the folder holds several.")
+@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True, help="How often each image is seen.")
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images per step.")
+@click.option("--lr", type=click.FloatRange(0.0), help="The highest learning rate. [default: 0.05 for sgd, else 0.002]")
+@click.option("--optimizer", type=click.Choice(["sgd", "adam", "adamw"]), default="sgd", show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same bits.")
+@click.option("--threads", type=click.IntRange(1), help="Threads a kernel may use. [default: all cores]")
+@click.option("--isa", metavar="NAME", help="The instruction set to run on. [default: the best]")
+@click.option("--reference", is_flag=True, help="Train by the plain NumPy definitions; slow.")
+@click.option("--out", metavar="RUN", help="The folder for the run. [default: runs/lenet5-<time>]")
+@click.option("--resume", metavar="RUN", help="Continue the run in this folder, to the same bits.")
+@click.pass_context
+def lenet5(
+    ctx: click.Context,
+    /,
+    threads: int | None,
+    isa: str | None,
+    reference: bool,
+    out: str | None,
+    resume: str | None,
+    **settings: Any,
+) -> None:
+    """Train LeNet-5 on handwriting.
+
+    Without --data, on the 1 797 digits that come with scikit-learn, a fifth of them held out. Leaves a folder with the
+    model, its configuration, metrics, a curve and a checkpoint. Ctrl-C finishes the batch and saves; --resume goes on.
+    """
+    from rich.console import Console
+
+    from odyssey.training.interrupt import stop_on_interrupt
+    from odyssey.training.lenet5 import LeNet5Recipe, resume_lenet5, start_lenet5
+    from odyssey.training.progress import progress
+    from odyssey.training.run import RunFolder
+
+    console = Console(highlight=False)
+    with ExitStack() as running:
+        choose_machine(running, threads, isa, reference)
+        if resume is not None:
+            if out is not None and RunFolder(out).path.absolute() != RunFolder(resume).path.absolute():
+                raise click.UsageError(f"expected --out to be the run resumed, {resume}, found {out}; leave it out")
+            given = {
+                name: value
+                for name, value in settings.items()
+                if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+            }
+            folder = RunFolder(resume)
+            trainer, data, recipe = resume_lenet5(folder, given)
+        else:
+            folder = RunFolder(out or time.strftime("runs/lenet5-%Y%m%d-%H%M%S"))
+            recipe = LeNet5Recipe(**settings)
+            trainer, data = start_lenet5(recipe, folder)
+        trainer.callbacks.append(progress(console))
+        console.print(
+            f"LeNet-5 on {data.name}: {len(data.train):,} images of {data.image_size}x{data.image_size} to learn from, "
+            f"{len(data.test):,} held out, {len(data.classes)} classes",
+            soft_wrap=True,
+        )
+        with stop_on_interrupt(trainer):
+            trainer.fit(recipe.epochs)
+            folder.end(trainer, f"LeNet-5 on {data.name}")
+        if trainer.stopped and trainer.epoch < recipe.epochs:
+            console.print(
+                f"stopped in epoch {trainer.epoch + 1} of {recipe.epochs}, saved; continue with\n"
+                f"  odyssey train lenet5 --resume {folder.path}",
+                soft_wrap=True,
+            )
+            ctx.exit(130)
+        summarise(console, trainer, data, folder)
+
+
+def choose_machine(running: ExitStack, threads: int | None, isa: str | None, reference: bool) -> None:
+    """Apply --threads, --isa and --reference until `running` is closed."""
+    import odyssey
+    from odyssey.tensor.ops import use_reference
+
+    if threads is not None:
+        running.enter_context(odyssey.threads.limit(threads))
+    if isa is not None:
+        try:
+            running.enter_context(odyssey.isa.use(isa))
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--isa") from error
+    if reference:
+        running.enter_context(use_reference())
+
+
+def summarise(console: Any, trainer: Trainer, data: ImageData, folder: RunFolder) -> None:
+    """What came of the run."""
+    from odyssey.training.evaluation import evaluate
+    from odyssey.training.trainer import PHASES
+
+    result = trainer.evaluation or evaluate(trainer.model, data.test)
+    seconds = trainer.seconds()
+    total = sum(seconds.values()) or 1.0
+    training = sum(seconds[phase] for phase in PHASES) or 1.0
+    images = trainer.epoch * len(data.train)
+    pair = result.worst_pair()
+    confused = "none" if pair is None else (
+        f"{data.classes[pair[0]]} and {data.classes[pair[1]]}, taken for one another "
+        + ("once" if pair[2] == 1 else f"{pair[2]} times")
+    )  # fmt: skip
+    shares = "  ".join(f"{phase} {spent / total:.0%}" for phase, spent in seconds.items())
+    for name, value in (
+        ("held out", f"{result.accuracy:.2%} right, {result.errors} of {len(data.test):,} wrong"),
+        ("worst pair", confused),
+        ("speed", f"{images / training:,.0f} images/s"),
+        ("time", f"{total:.1f} s:  {shares}"),
+        ("run", str(folder.path)),
+    ):
+        console.print(f"{name:<12}{value}", soft_wrap=True, markup=False)

@@ -1,0 +1,43 @@
+"""How odyssey was built and what it found on this machine."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from odyssey import isa, threads
+from odyssey._kernels import dispatch
+
+__all__ = ["build_info", "get_include", "show_config"]
+
+
+def build_info() -> dict[str, Any]:
+    """The build's compiler, flags, instruction sets and versions, and what runs now.
+
+    >>> import odyssey as od
+    >>> "scalar" in od.config.build_info()["instruction_sets"]
+    True
+    """
+    return {
+        **json.loads(dispatch.build()),
+        "found": isa.found(),
+        "usable": isa.available(),
+        "active": isa.active(),
+        "threads": threads.count(),
+    }
+
+
+def show_config() -> None:
+    """Prints `build_info()`, a line each."""
+    for key, value in build_info().items():
+        print(f"{key:18} {value}")
+
+
+def get_include() -> str:
+    """The folder to give a C compiler with -I, for `#include <odyssey/kernels.h>`."""
+    here = Path(__file__).parent
+    # A build in place leaves the headers where the repository has them.
+    for folder in (here / "include", here.parent / "include"):
+        if (folder / "odyssey" / "kernels.h").exists():
+            return os.fspath(folder)
+    raise FileNotFoundError(f"odyssey.get_include: expected {here / 'include'}, which this installation lacks")

@@ -1,0 +1,93 @@
+"""The convolution layer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from odyssey.errors import ShapeError
+from odyssey.nn import functional, init
+from odyssey.nn.functional.conv import Pair
+from odyssey.nn.functional.linear import Activation
+from odyssey.nn.module import Module, Parameter
+from odyssey.tensor.tape import Array
+from odyssey.tensor.tensor import Tensor
+
+__all__ = ["Conv2d"]
+
+
+class Conv2d(Module):
+    """activation(x convolved with weight, + bias): (N, in_channels, H, W) -> (N, out_channels, H', W').
+
+    Args:
+        in_channels, out_channels: multiples of `groups`.
+        kernel_size, stride, padding, dilation: one number, or (vertical, horizontal).
+        groups: split the channels into this many groups that do not see each other.
+        bias: whether to add one per output channel.
+        activation: None, "relu", "tanh", "sigmoid", "gelu" or "silu", computed in the same pass.
+        generator: where the initial weights come from; without one they differ from run to run.
+        dtype: float32 or float64.
+
+    Weight (out_channels, in_channels // groups, kernel height, kernel width) and bias (out_channels,) start uniform in
+    +-1 / sqrt(fan_in), as in PyTorch.
+
+    Example:
+        >>> import odyssey as od
+        >>> import numpy as np
+        >>> od.nn.Conv2d(1, 6, 5, padding=2)(np.zeros((2, 1, 28, 28), np.float32)).shape
+        (2, 6, 28, 28)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        activation: Activation | None = None,
+        *,
+        generator: np.random.Generator | None = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ShapeError(
+                f"Conv2d: expected in_channels and out_channels divisible by groups, "
+                f"found {in_channels} and {out_channels} with groups={groups}"
+            )
+        generator = np.random.default_rng() if generator is None else generator
+        height, width = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.groups = groups
+        self.activation = activation
+        shape = (out_channels, in_channels // groups, height, width)
+        bound = 1.0 / math.sqrt(math.prod(shape[1:]))
+        self.weight = Parameter(init.uniform_(np.empty(shape, dtype), -bound, bound, generator=generator))
+        self.bias = (
+            Parameter(init.uniform_(np.empty(out_channels, dtype), -bound, bound, generator=generator))
+            if bias
+            else None
+        )
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        return functional.conv2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.activation
+        )
+
+    def extra_repr(self) -> str:
+        out_channels, in_channels, height, width = self.weight.shape
+        parts = [str(in_channels * self.groups), str(out_channels), f"kernel_size=({height}, {width})"]
+        for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1), ("groups", 1), ("activation", None)):
+            value = getattr(self, name)
+            if value != usual:
+                parts.append(f"{name}={value!r}")
+        if self.bias is None:
+            parts.append("bias=False")
+        return ", ".join(parts)

@@ -1,0 +1,184 @@
+"""Module: a computation and its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from odyssey.errors import DTypeError, FormatError, ShapeError
+from odyssey.tensor.tape import Array
+from odyssey.tensor.tensor import Tensor
+
+__all__ = ["Module", "Parameter"]
+
+
+class Parameter(Tensor):
+    """A Tensor that belongs to a Module and is trained: made with `requires_grad=True`, found by `parameters()`.
+
+    Raises:
+        DTypeError: `data` is neither float32 nor float64.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, requires_grad=True)
+
+
+class Module:
+    """The base of layers and models.
+
+    A subclass assigns Parameters and Modules (also in lists, tuples and dicts) to attributes and defines `forward`;
+    calling the module calls `forward`. Everything else is found by walking the attributes in the order in which they
+    were assigned.
+
+    Example:
+        >>> import odyssey as od
+        >>> class Twice(od.nn.Module):
+        ...     def __init__(self):
+        ...         self.layer = od.nn.Linear(4, 4)
+        ...     def forward(self, x):
+        ...         return self.layer(self.layer(x))
+        >>> [name for name, _ in Twice().named_parameters()]
+        ['layer.weight', 'layer.bias']
+    """
+
+    training: bool = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        # Calling a module is calling its forward, without a function in between: at batch 1 that is time one can see.
+        super().__init_subclass__(**kwargs)
+        if "forward" in cls.__dict__ and "__call__" not in cls.__dict__:
+            cls.__call__ = cls.forward  # type: ignore[method-assign]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__}: expected a forward() method, found none; define it")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+    # ---- what is inside ---------------------------------------------------------------------------------------------
+
+    def _members(self) -> Iterator[tuple[str, Parameter | Module]]:
+        """The Parameters and Modules held directly, with their names."""
+        for name, value in vars(self).items():
+            yield from _named(name, value)
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """Every Parameter inside, with its dotted name. One that is held twice comes once, under its first name."""
+        seen: set[int] = set()
+        for name, parameter in self._all_parameters(prefix):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
+
+    def _all_parameters(self, prefix: str) -> Iterator[tuple[str, Parameter]]:
+        for name, member in self._members():
+            if isinstance(member, Module):
+                yield from member._all_parameters(f"{prefix}{name}.")
+            else:
+                yield prefix + name, member
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Every Parameter inside, once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def children(self) -> Iterator[Module]:
+        """The Modules held directly."""
+        return (member for _, member in self._members() if isinstance(member, Module))
+
+    def modules(self) -> Iterator[Module]:
+        """This Module and every one inside, outermost first."""
+        yield self
+        for child in self.children():
+            yield from child.modules()
+
+    # ---- state ------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Array]:
+        """The arrays of all parameters by name. They are the parameters' own, not copies."""
+        return {name: parameter.data for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copy arrays into the parameters. All of it is checked first; on an error nothing has changed.
+
+        Args:
+            state: name -> array of the parameter's shape, float32 or float64 (converted to the parameter's dtype).
+
+        Raises:
+            FormatError: names are missing or unexpected.
+            ShapeError: an array has another shape than its parameter.
+            DTypeError: an array does not hold floating-point numbers.
+        """
+        own = dict(self.named_parameters())
+        arrays = {name: np.asarray(value) for name, value in state.items()}
+        missing = [name for name in own if name not in arrays]
+        unexpected = [name for name in arrays if name not in own]
+        if missing or unexpected:
+            raise FormatError(
+                f"load_state_dict: expected exactly the {len(own)} parameters of {type(self).__name__}, found"
+                + (f" missing: {', '.join(missing)}" if missing else "")
+                + (";" if missing and unexpected else "")
+                + (f" unexpected: {', '.join(unexpected)}" if unexpected else "")
+                + "; was it saved from a model of another kind?"
+            )
+        misshaped = [
+            f"{name} {p.data.shape}, found {arrays[name].shape}"
+            for name, p in own.items()
+            if arrays[name].shape != p.data.shape
+        ]
+        if misshaped:
+            raise ShapeError(
+                "load_state_dict: expected " + "; expected ".join(misshaped)
+                + "; make the model with the sizes it was saved with"
+            )
+        mistyped = [f"{name} {array.dtype}" for name, array in arrays.items() if array.dtype.kind != "f"]
+        if mistyped:
+            raise DTypeError(
+                f"load_state_dict: expected float32 or float64, found {', '.join(mistyped)}; convert them first"
+            )
+        for name, parameter in own.items():
+            np.copyto(parameter.data, arrays[name], casting="same_kind")
+
+    # ---- mode and gradients -----------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, here and inside; only layers that behave differently in the two look at it."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Leave training mode. Gradients are still recorded; that is `no_grad`'s to switch off."""
+        return self.train(False)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget every parameter's gradient; its array is kept for the next one. See `Tensor.zero_grad`."""
+        for parameter in self.parameters():
+            parameter.zero_grad(set_to_none)
+
+    # ---- looks ------------------------------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of a layer's repr."""
+        return ""
+
+    def __repr__(self) -> str:
+        inner = [f"({name}): {member!r}" for name, member in self._members() if isinstance(member, Module)]
+        if not inner:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        lines = "\n".join(inner).replace("\n", "\n  ")
+        return f"{type(self).__name__}(\n  {lines}\n)"
+
+
+def _named(name: str, value: object) -> Iterator[tuple[str, Parameter | Module]]:
+    if isinstance(value, (Parameter, Module)):
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            yield from _named(f"{name}.{i}", item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _named(f"{name}.{key}", item)

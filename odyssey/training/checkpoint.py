@@ -1,0 +1,95 @@
+"""Checkpoints: a training run in one file, to go on from to the same bits.
+
+A safetensors file: the arrays of the model as "model.<name>", those of the optimizer as "optimizer.<name>", and the
+rest as JSON in the metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from odyssey.errors import FormatError
+from odyssey.serialization.tensors import load_metadata, save
+from odyssey.training.callbacks import Callback
+from odyssey.training.trainer import Trainer
+
+__all__ = ["CheckpointCallback", "load_checkpoint", "save_checkpoint"]
+
+_KEY = "odyssey.checkpoint"
+_VERSION = 1
+
+
+def save_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
+    """Write all that `load_checkpoint` needs to go on from here, atomically."""
+    optimizer = trainer.optimizer.state_dict()
+    steps = optimizer.pop("steps")
+    arrays = {f"model.{name}": array for name, array in trainer.model.state_dict().items()}
+    arrays |= {f"optimizer.{name}": array for name, array in optimizer.items()}
+    state = {"version": _VERSION, "optimizer_steps": steps, "trainer": trainer.state_dict()}
+    save(arrays, path, {_KEY: json.dumps(state)})
+
+
+def load_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
+    """Put a Trainer, made as the one that was saved, where that one was.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        FormatError: the file is damaged, or not a checkpoint, or of a run that was made otherwise.
+        ShapeError: the model's parameters have other shapes.
+    """
+    arrays, metadata = load_metadata(path)
+    try:
+        state = json.loads(metadata[_KEY])
+        version, steps, rest = state["version"], state["optimizer_steps"], state["trainer"]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise FormatError(
+            f"{Path(path)}: expected a checkpoint of a training run, found another safetensors file; "
+            "name the run's checkpoint.safetensors"
+        ) from error
+    if version != _VERSION:
+        raise FormatError(
+            f"{Path(path)}: expected checkpoint version {_VERSION}, found {version}; "
+            "resume it with the odyssey that wrote it"
+        )
+    parts: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {"steps": steps}}
+    for name, array in arrays.items():
+        part, _, inner = name.partition(".")
+        if part not in parts:
+            raise FormatError(f"{Path(path)}: expected arrays of model and optimizer, found {name!r}")
+        parts[part][inner] = array
+    trainer.model.load_state_dict(parts["model"])
+    trainer.optimizer.load_state_dict(parts["optimizer"])
+    trainer.load_state_dict(rest)
+
+
+class CheckpointCallback(Callback):
+    """Saves the run at the start, when it ends or is stopped, and between epochs every so many seconds.
+
+    The one at the start is for the sake of the user whose disk is full: better now than after an hour.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], every_seconds: float = 30.0) -> None:
+        self.path = path
+        self.every_seconds = every_seconds
+        self._last = 0.0
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Save."""
+        self._save(trainer)
+
+    def on_epoch_end(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
+        """Save if it is time."""
+        if monotonic() - self._last >= self.every_seconds:
+            self._save(trainer)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Save."""
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        save_checkpoint(trainer, self.path)
+        self._last = monotonic()

@@ -1,0 +1,109 @@
+"""A run folder: what a training run leaves behind, and where it is resumed and used from.
+
+    config.json             what was trained on what, and how
+    checkpoint.safetensors  the run, to be resumed
+    metrics.jsonl           one line per epoch
+    model.safetensors       the trained parameters
+    curve.svg               loss and accuracy over the epochs
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from odyssey.errors import FormatError
+from odyssey.serialization.atomic import write_json
+from odyssey.serialization.tensors import save
+from odyssey.training.checkpoint import CheckpointCallback, load_checkpoint, save_checkpoint
+from odyssey.training.curve import draw_curve
+from odyssey.training.metrics import MetricsFile
+from odyssey.training.trainer import Trainer
+
+__all__ = ["RunFolder"]
+
+_FORMAT = 1
+
+
+class RunFolder:
+    """The files of one training run.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config_path = self.path / "config.json"
+        self.checkpoint_path = self.path / "checkpoint.safetensors"
+        self.metrics_path = self.path / "metrics.jsonl"
+        self.model_path = self.path / "model.safetensors"
+        self.curve_path = self.path / "curve.svg"
+
+    def check_new(self) -> None:
+        """Make sure that a run can begin here.
+
+        Raises:
+            FileExistsError: the folder holds something.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise FileExistsError(
+                f"{self.path}: expected a new or empty folder for the run, found "
+                + ("a run in it; continue it with --resume, or name another" if self.config_path.exists()
+                   else "something there; name another")
+            )  # fmt: skip
+
+    def begin(self, trainer: Trainer, config: dict[str, Any]) -> None:
+        """Write the first checkpoint and the configuration, or nothing: a full disk shows here, before the work."""
+        created = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            save_checkpoint(trainer, self.checkpoint_path)
+            write_json(self.config_path, {"format": _FORMAT, **config})
+        except BaseException:
+            with suppress(OSError):
+                self.checkpoint_path.unlink(missing_ok=True)
+                for folder in created:
+                    folder.rmdir()
+            raise
+
+    def resume(self, trainer: Trainer) -> None:
+        """Put a Trainer where the run's checkpoint was taken; errors as in `load_checkpoint`."""
+        load_checkpoint(trainer, self.checkpoint_path)
+
+    def watch(self, trainer: Trainer) -> None:
+        """Keep the folder up to date while the trainer runs."""
+        trainer.callbacks += [CheckpointCallback(self.checkpoint_path), MetricsFile(self.metrics_path)]
+
+    def end(self, trainer: Trainer, title: str) -> None:
+        """Write the model and the curve."""
+        save(trainer.model, self.model_path)
+        draw_curve(trainer.history, self.curve_path, title)
+
+    def config(self, model: str) -> dict[str, Any]:
+        """The run's configuration.
+
+        Raises:
+            FileNotFoundError: there is no run in this folder.
+            FormatError: the configuration is damaged, or of a run of another model.
+        """
+        if not self.config_path.is_file():
+            raise FileNotFoundError(
+                f"{self.path}: expected the folder of a run, with config.json in it, found "
+                + ("none there" if self.path.is_dir() else "no such folder")
+                + "; name what `odyssey train` printed as the run"
+            )
+        try:
+            config = json.loads(self.config_path.read_bytes())
+            if config["format"] != _FORMAT or config["model"]["name"] != model:
+                raise KeyError(f"format {config['format']}, model {config['model']['name']}")
+            config["model"]["arguments"], config["data"]["classes"], config["training"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(
+                f"{self.config_path}: expected the configuration of a run of {model}, found it damaged or another "
+                f"({error}); restore it from where it was copied"
+            ) from error
+        return dict(config)

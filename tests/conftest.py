@@ -1,0 +1,31 @@
+"""The instruction set and the thread count are arguments of the tests that compute.
+
+`isa` runs a test once for each instruction set of the build; sets that this machine lacks show up as skips. `threads`
+runs it with one, two and three threads, more than the machine may have.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+import odyssey as od
+
+
+def pytest_report_header() -> str:
+    usable = od.isa.available()
+    missing = [name for name in od.isa.found() if name not in usable]
+    return f"instruction sets: {', '.join(usable)}; not on this machine: {', '.join(missing) or 'none'}"
+
+
+@pytest.fixture(params=od.isa.found())
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param not in od.isa.available():
+        pytest.skip(f"this machine lacks {request.param}")
+    with od.isa.use(request.param):
+        yield request.param
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    with od.threads.limit(request.param):
+        yield request.param

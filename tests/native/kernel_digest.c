@@ -1,0 +1,191 @@
+/* Hashes what every kernel of one table computes, a line a slot, so that tables can be compared without Python: under an
+ * emulator, or under a sanitizer. slots.inc is written from kernels.h by the test (SLOT(type, name, bits) a line), so a new
+ * slot is exercised without a word here as long as it has one of the known call shapes. */
+#include <odyssey/kernels.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef TABLE
+#error "define TABLE as the table to hash, such as ody_kernels_neon"
+#endif
+extern const ody_kernels TABLE;
+
+/* ---- numbers that do not depend on a library -------------------------------------------------------------------- */
+
+static uint64_t state;
+static uint64_t next(void) {
+    state += 0x9e3779b97f4a7c15u;
+    uint64_t z = state;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* Mostly of everyday size, sometimes large, tiny, subnormal, zero, infinite or NaN when `wild`. */
+static double number(int wild, int bits) {
+    double u = (double)(next() >> 11) * 0x1p-53, everyday = 6 * u - 3;
+    unsigned kind = (unsigned)(next() % 32);
+    if (!wild || kind < 22) return everyday;
+    int range = bits == 32 ? 120 : 900;
+    switch (kind) {
+    case 22: case 23: case 24: return ldexp(everyday, (int)(next() % (unsigned)range));
+    case 25: case 26: case 27: return ldexp(everyday, -(int)(next() % (unsigned)range));
+    case 28: return ldexp(everyday, bits == 32 ? -140 : -1060);
+    case 29: return kind & 1 ? -0.0 : 0.0;
+    case 30: return everyday < 0 ? -INFINITY : INFINITY;
+    default: return NAN;
+    }
+}
+
+static void fill(void *to, size_t n, int bits, int wild) {
+    for (size_t i = 0; i < n; i++) {
+        double v = number(wild, bits);
+        if (bits == 32) ((float *)to)[i] = (float)v;
+        else ((double *)to)[i] = v;
+    }
+}
+
+/* Every NaN counts as the same: which one comes out is the processor's affair. */
+static uint64_t hash;
+static void absorb(const void *from, size_t n, int bits) {
+    for (size_t i = 0; i < n; i++) {
+        uint64_t v;
+        if (bits == 32) {
+            uint32_t w;
+            memcpy(&w, (const float *)from + i, 4);
+            v = (w & 0x7fffffffu) > 0x7f800000u ? 0x7fc00000u : w;
+        } else {
+            memcpy(&v, (const double *)from + i, 8);
+            if ((v & 0x7fffffffffffffffu) > 0x7ff0000000000000u) v = 0x7ff8000000000000u;
+        }
+        hash = (hash ^ v) * 0x100000001b3u;
+        hash ^= hash >> 29;
+    }
+}
+
+enum { MOST = 1 << 16 };
+static _Alignas(64) char in[4][MOST * 8 + 64], out[3][MOST * 8 + 64];
+static const size_t sizes[] = {0, 1, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 130, 257, 1000};
+enum { SIZES = 16 };
+
+static void prepare(int bits, int wild) {
+    for (int i = 0; i < 4; i++) fill(in[i], MOST, bits, wild);
+    memset(out, 0, sizeof out);
+}
+
+/* ---- one exerciser a call shape ---------------------------------------------------------------------------------- */
+
+static void exercise_ody_map_fn(ody_map_fn f, int bits) {
+    const size_t item = (size_t)bits / 8;
+    for (int wild = 0; wild < 2; wild++)
+        for (int s = 0; s < SIZES; s++)
+            for (int step = 0; step < 3; step++)
+                for (unsigned flags = 0; flags <= ODY_STREAM; flags += ODY_STREAM) {
+                    prepare(bits, wild);
+                    /* Parameters that are sensible for every kernel: slopes, bounds, decays below one, a step above. */
+                    ody_map m = {.n = sizes[s], .param = {0.25, 0.75, 0.5, 0.125, 0.0625, 0.5, 0.25, 0.5}, .flags = flags};
+                    for (int i = 0; i < 4; i++) m.in[i] = in[i] + item, m.step[i] = !(i + 1 == step);
+                    for (int k = 0; k < 3; k++) m.out[k] = out[k] + item;
+                    f(&m);
+                    for (int k = 0; k < 3; k++) absorb(out[k], sizes[s] + 40, bits);
+                }
+}
+
+/* Results that are places are int64; hashing every out in units of the element type covers them too. */
+static void exercise_rows(ody_rows_fn f, int bits, int labels) {
+    const size_t item = (size_t)bits / 8, rows = 5;
+    for (int wild = 0; wild < 2; wild++)
+        for (int s = 1; s < SIZES && sizes[s] <= 257; s++) {
+            const size_t n = sizes[s], step = 300 * item;
+            prepare(bits, wild);
+            if (labels)
+                for (size_t r = 0; r < rows; r++) ((int64_t *)in[1])[r] = (int64_t)(next() % n);
+            ody_rows r = {.rows = rows, .n = n, .param = {0.5, 0.25, 1, 1}};
+            for (int i = 0; i < 4; i++) r.in[i] = in[i], r.in_step[i] = (ptrdiff_t)step;
+            if (labels) r.in_step[1] = sizeof(int64_t);
+            for (int k = 0; k < 3; k++) r.out[k] = out[k], r.out_step[k] = (ptrdiff_t)step;
+            f(&r);
+            for (int k = 0; k < 3; k++) absorb(out[k], rows * 300, bits);
+        }
+}
+static void exercise_ody_rows_fn(ody_rows_fn f, int bits) { exercise_rows(f, bits, 0); }
+static void exercise_ody_labelled_rows_fn(ody_labelled_rows_fn f, int bits) { exercise_rows(f, bits, 1); }
+
+static void exercise_ody_columns_fn(ody_columns_fn f, int bits) {
+    const size_t item = (size_t)bits / 8;
+    static _Alignas(64) char scratch[ODY_COLUMN_SCRATCH * 64];
+    for (int wild = 0; wild < 2; wild++)
+        for (int s = 1; s < SIZES && sizes[s] <= 257; s++)
+            for (size_t m = 1; m < 140; m = m * 3 + 1) {
+                prepare(bits, wild);
+                ody_columns c = {.in = {in[0], in[1]}, .out = out[0], .in_step = (ptrdiff_t)(300 * item), .m = m,
+                                 .n = sizes[s], .param = {0.5, 0.25, 1, 1}, .scratch = scratch};
+                f(&c);
+                absorb(out[0], sizes[s] + 8, bits);
+            }
+}
+
+static void exercise_pool(ody_pool_fn f, ody_pool_workspace_fn workspace, int bits, int global) {
+    for (int wild = 0; wild < 2; wild++)
+        for (size_t width = 4; width < 40; width += 5)
+            for (int kind = 0; kind < 4; kind++) {
+                prepare(bits, wild);
+                ody_pool p = {.planes = 3, .height = 7, .width = width, .kernel_h = 2, .kernel_w = 2, .stride_y = 2,
+                              .stride_x = 2, .in = {in[0], in[1]}, .out = out[0]};
+                if (kind == 1) p.kernel_h = 3, p.kernel_w = 3, p.padding_y = p.padding_x = 1;
+                if (kind == 2) p.stride_y = p.stride_x = 1, p.kernel_w = 3;
+                if (kind == 3) p.stride_x = 3, p.kernel_w = 3;
+                if (global) p.kernel_h = p.height, p.kernel_w = p.width, p.stride_y = p.stride_x = 1;
+                p.out_height = (p.height + 2 * p.padding_y - p.kernel_h) / p.stride_y + 1;
+                p.out_width = (p.width + 2 * p.padding_x - p.kernel_w) / p.stride_x + 1;
+                p.workspace = aligned_alloc(64, (workspace(&p) + 127) / 64 * 64);
+                f(&p);
+                free(p.workspace);
+                absorb(out[0], 3 * p.height * p.width, bits);
+            }
+}
+
+static void exercise_ody_gemm_fn(ody_gemm_fn f, ody_gemm_workspace_fn workspace, int bits) {
+    const size_t item = (size_t)bits / 8, most = 41;
+    for (size_t m = 1; m <= most; m += m < 16 ? 3 : 8)
+        for (int s = 1; s < SIZES - 2; s += 2)
+            for (int kind = 0; kind < 8; kind++) {
+                const size_t n = sizes[s], k = sizes[(s * 5 + kind) % (SIZES - 3)];
+                prepare(bits, 0);
+                ody_gemm g = {.m = m, .n = n, .k = k, .a = in[0], .b = in[1], .c = out[0], .c_row = (ptrdiff_t)n + 3,
+                              .alpha = kind == 3 ? 0.5 : 1, .beta = kind == 4 ? 0.5 : kind == 5,
+                              .bias = kind == 6 ? in[2] : NULL, .activation = kind == 7 ? ODY_RELU : ODY_IDENTITY};
+                g.a_row = kind & 1 ? 1 : (ptrdiff_t)k, g.a_col = kind & 1 ? (ptrdiff_t)m : 1;
+                g.b_row = kind & 2 ? 1 : (ptrdiff_t)n, g.b_col = kind & 2 ? (ptrdiff_t)k : 1;
+                memcpy(out[0], in[3], MOST * item);
+                const size_t bytes = (workspace(&g) + 63) / 64 * 64;
+                g.workspace = aligned_alloc(64, bytes + 64);
+                f(&g);
+                free(g.workspace);
+                absorb(out[0], m * (n + 3), bits);
+            }
+}
+
+int main(void) {
+#define SLOT(type, name, bits)                                                                                         \
+    state = 1;                                                                                                         \
+    hash = 14695981039346656037u;                                                                                      \
+    exercise_##type(TABLE.name, bits);                                                                                 \
+    printf("%s %016" PRIx64 "\n", #name, hash);
+#define GEMM_SLOT(name, workspace, bits)                                                                               \
+    state = 1;                                                                                                         \
+    hash = 14695981039346656037u;                                                                                      \
+    exercise_ody_gemm_fn(TABLE.name, TABLE.workspace, bits);                                                           \
+    printf("%s %016" PRIx64 "\n", #name, hash);
+#define POOL_SLOT(name, bits)                                                                                          \
+    state = 1;                                                                                                         \
+    hash = 14695981039346656037u;                                                                                      \
+    exercise_pool(TABLE.name, TABLE.pool_workspace_f##bits, bits, strncmp(#name, "global", 6) == 0);                   \
+    printf("%s %016" PRIx64 "\n", #name, hash);
+#include "slots.inc"
+    return 0;
+}

@@ -1,0 +1,107 @@
+"""The tables without Python: every slot of every instruction set gives the same bits, NEON under an emulator included.
+
+A small C program calls each slot with the same numbers and prints a hash. It is built once for each instruction set from
+the very files that setup.py builds; for NEON by a cross-compiler, run by qemu.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+KERNELS = ROOT / "odyssey" / "_kernels" / "c"
+pytestmark = [
+    pytest.mark.source,
+    pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="the C sources are not beside the tests"),
+]
+
+FLAGS = [
+    "-std=gnu11", "-O2", "-ffp-contract=off", "-fno-math-errno", *os.environ.get("ODYSSEY_CFLAGS", "").split()
+]  # fmt: skip
+
+
+def instruction_sets() -> dict[str, list[str]]:
+    sys.path.insert(0, str(ROOT))
+    text = (ROOT / "setup.py").read_text()
+    table = re.search(r"^INSTRUCTION_SETS = (\{.*?^\})", text, re.M | re.S)
+    assert table is not None
+    return eval(table.group(1))["x86_64"]  # noqa: S307 - our own setup.py
+
+
+def slots() -> str:
+    """SLOT lines for kernel_digest.c, from the declarations in kernels.h."""
+    lines = []
+    for type_, name in re.findall(r"ODY_PAIR\((\w+), (\w+)\);", (ROOT / "include/odyssey/kernels.h").read_text()):
+        for bits in (32, 64):
+            # Probes measure and compute nothing; convolutions are cut by their driver and hashed through Python.
+            if type_.endswith(("workspace_fn", "sizes_fn", "probe_fn", "conv_fn")):
+                continue
+            if type_ == "ody_pool_fn":
+                lines.append(f"POOL_SLOT({name}_f{bits}, {bits})")
+            elif type_ == "ody_gemm_fn":
+                lines.append(f"GEMM_SLOT({name}_f{bits}, {name}_workspace_f{bits}, {bits})")
+            else:
+                lines.append(f"SLOT({type_}, {name}_f{bits}, {bits})")
+    assert len(lines) > 2
+    return "\n".join(lines) + "\n"
+
+
+def build(folder: Path, isa: str, compiler: str, flags: list[str]) -> Path:
+    (folder / "slots.inc").write_text(slots())
+    program = folder / f"digest_{isa}"
+    include = [f"-I{ROOT / 'include'}", f"-I{folder}", f"-DTABLE=ody_kernels_{isa}"]
+    objects = []
+    for source, extra in ((KERNELS / f"isa_{isa}.c", flags), (ROOT / "tests/native/kernel_digest.c", [])):
+        objects.append(folder / f"{source.stem}_{isa}.o")
+        command = [compiler, *FLAGS, *extra, *include, "-c", str(source), "-o", str(objects[-1])]
+        subprocess.run(command, check=True)
+    subprocess.run([compiler, "-static", *map(str, objects), "-lm", "-o", str(program)], check=True)
+    return program
+
+
+def run(command: list[str]) -> dict[str, str]:
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return dict(line.split() for line in output.splitlines())
+
+
+@pytest.fixture(scope="session")
+def scalar(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The scalar table's hashes: what the others are held against."""
+    folder = tmp_path_factory.mktemp("digest")
+    return run([str(build(folder, "scalar", shutil.which("cc") or "gcc", []))])
+
+
+def agree(found: dict[str, str], expected: dict[str, str]) -> None:
+    assert found.keys() == expected.keys()
+    different = sorted(name for name in found if found[name] != expected[name])
+    assert not different, f"other bits than the scalar build's: {', '.join(different)}"
+
+
+def test_the_hash_sees_one_bit(scalar: dict[str, str]) -> None:
+    assert len(set(scalar.values())) > len(scalar) // 2
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="AVX needs an x86-64 machine")
+@pytest.mark.parametrize("isa", ["avx2", "avx512"])
+def test_x86_tables_give_the_scalar_bits(isa: str, scalar: dict[str, str], tmp_path: Path) -> None:
+    import odyssey as od
+
+    if isa not in od.isa.available():
+        pytest.skip(f"this machine lacks {isa}")
+    agree(run([str(build(tmp_path, isa, shutil.which("cc") or "gcc", instruction_sets()[isa]))]), scalar)
+
+
+def test_neon_gives_the_scalar_bits_under_qemu(scalar: dict[str, str], tmp_path: Path) -> None:
+    if platform.machine() == "aarch64":
+        agree(run([str(build(tmp_path, "neon", "cc", []))]), scalar)
+        return
+    compiler, emulator = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64")
+    if compiler is None or emulator is None:
+        pytest.skip("needs Debian's gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user")
+    agree(run([emulator, str(build(tmp_path, "neon", compiler, []))]), scalar)

@@ -1,0 +1,213 @@
+import copy
+
+import numpy as np
+import pytest
+
+import odyssey as od
+from odyssey import nn
+from odyssey.errors import DTypeError, FormatError, ShapeError
+
+
+class Net(nn.Module):
+    def __init__(self):
+        self.first = nn.Linear(4, 3)
+        self.blocks = [nn.Linear(3, 3), nn.Sequential(nn.ReLU(), nn.Linear(3, 2, bias=False))]
+        self.heads = {"a": nn.Linear(2, 1)}
+        self.scale = nn.Parameter(np.ones(1, np.float32))
+
+    def forward(self, x):
+        return self.heads["a"](self.blocks[1](self.blocks[0](self.first(x)))) * self.scale
+
+
+NAMES = [
+    "first.weight",
+    "first.bias",
+    "blocks.0.weight",
+    "blocks.0.bias",
+    "blocks.1.1.weight",
+    "heads.a.weight",
+    "heads.a.bias",
+    "scale",
+]
+
+
+def test_parameters_are_found_in_order_also_in_lists_and_dicts():
+    net = Net()
+    assert [name for name, _ in net.named_parameters()] == NAMES
+    assert [id(p) for p in net.parameters()] == [id(p) for _, p in net.named_parameters()]
+    assert len(list(net.modules())) == 7
+    assert len(list(net.children())) == 4
+
+
+def test_a_shared_parameter_comes_once():
+    net = Net()
+    net.again = net.first
+    assert [name for name, _ in net.named_parameters()] == NAMES
+
+
+def test_calling_is_forward_also_of_a_subclass_that_overrides_it():
+    class Doubled(Net):
+        def forward(self, x):
+            return super().forward(x) * 2.0
+
+    net = Doubled()
+    x = np.ones((2, 4), np.float32)
+    np.testing.assert_array_equal(net(x).data, Net.forward(net, x).data * 2)
+    with pytest.raises(NotImplementedError, match="expected a forward"):
+        nn.Module()(x)
+
+
+def test_state_goes_out_and_back_in():
+    one, two = Net(), Net()
+    x = np.ones((2, 4), np.float32)
+    assert not np.array_equal(one(x).data, two(x).data)
+    two.load_state_dict(one.state_dict())
+    assert np.array_equal(one(x).data, two(x).data)
+    assert two.first.weight.data is not one.first.weight.data
+
+
+def test_state_may_be_of_the_other_float_type_but_not_of_integers():
+    net = Net()
+    net.load_state_dict({name: array.astype(np.float64) for name, array in net.state_dict().items()})
+    assert net.scale.dtype == np.float32
+    with pytest.raises(DTypeError, match=r"expected float32 or float64, found .*scale int64"):
+        net.load_state_dict({**net.state_dict(), "scale": np.ones(1, np.int64)})
+
+
+def test_a_wrong_state_is_named_and_changes_nothing():
+    net = Net()
+    before = {name: array.copy() for name, array in net.state_dict().items()}
+    wrong = {name: array + 1 for name, array in before.items()}
+    del wrong["scale"]
+    wrong["other"] = np.ones(1, np.float32)
+    with pytest.raises(FormatError, match="missing: scale; unexpected: other"):
+        net.load_state_dict(wrong)
+    wrong = {name: array + 1 for name, array in before.items()}
+    wrong["heads.a.bias"] = np.ones((2, 2), np.float32)
+    with pytest.raises(ShapeError, match=r"expected heads\.a\.bias \(1,\), found \(2, 2\)"):
+        net.load_state_dict(wrong)
+    for name, array in net.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_train_and_eval_reach_everything_inside():
+    net = Net()
+    assert all(not m.training for m in net.eval().modules())
+    assert all(m.training for m in net.train().modules())
+
+
+def test_zero_grad_reaches_every_parameter():
+    net = Net()
+    net(np.ones((2, 4), np.float32)).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    net.zero_grad()
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_modules_can_be_copied():
+    net = Net()
+    twin = copy.deepcopy(net)
+    twin.first.weight.data[...] = 0
+    assert net.first.weight.data.any()
+    assert [name for name, _ in twin.named_parameters()] == NAMES
+
+
+def test_repr_shows_the_layers():
+    convolution = nn.Conv2d(1, 6, 5, padding=2, activation="relu")
+    text = repr(nn.Sequential(convolution, nn.MaxPool2d(2), nn.Linear(4, 2, bias=False)))
+    assert text == (
+        "Sequential(\n"
+        "  (0): Conv2d(1, 6, kernel_size=(5, 5), padding=2, activation='relu')\n"
+        "  (1): MaxPool2d(kernel_size=2, stride=2)\n"
+        "  (2): Linear(4, 2, bias=False)\n"
+        ")"
+    )
+
+
+def test_sequential_is_a_sequence():
+    layers = nn.Linear(4, 3), nn.Tanh()
+    model = nn.Sequential(*layers)
+    assert len(model) == 2
+    assert tuple(model) == layers
+    assert model[1] is layers[1]
+
+
+@pytest.mark.parametrize(
+    ("layer", "function"),
+    [
+        (nn.ReLU(), nn.functional.relu),
+        (nn.ReLU6(), nn.functional.relu6),
+        (nn.SELU(), nn.functional.selu),
+        (nn.SiLU(), nn.functional.silu),
+        (nn.Mish(), nn.functional.mish),
+        (nn.Sigmoid(), nn.functional.sigmoid),
+        (nn.Tanh(), nn.functional.tanh),
+        (nn.HardSigmoid(), nn.functional.hard_sigmoid),
+        (nn.HardSwish(), nn.functional.hard_swish),
+        (nn.HardTanh(), nn.functional.hard_tanh),
+        (nn.GELU("tanh"), lambda x: nn.functional.gelu(x, "tanh")),
+        (nn.ELU(0.5), lambda x: nn.functional.elu(x, 0.5)),
+        (nn.LeakyReLU(0.2), lambda x: nn.functional.leaky_relu(x, 0.2)),
+        (nn.PReLU(), lambda x: nn.functional.leaky_relu(x, 0.25)),
+        (nn.Softplus(2.0), lambda x: nn.functional.softplus(x, 2.0)),
+        (nn.Softmax(), nn.functional.softmax),
+        (nn.LogSoftmax(0), lambda x: nn.functional.log_softmax(x, 0)),
+        (nn.Flatten(), lambda x: nn.functional.flatten(x, 1)),
+        (nn.MaxPool2d(2), lambda x: nn.functional.max_pool2d(x, 2)),
+        (nn.AvgPool2d(2, 1), lambda x: nn.functional.avg_pool2d(x, 2, 1)),
+        (nn.GlobalAvgPool2d(), nn.functional.global_avg_pool2d),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_layers_are_their_functions(layer, function):
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 4)).astype(np.float32)
+    np.testing.assert_array_equal(layer(x).data, function(x).data)
+
+
+def test_losses_are_their_functions():
+    logits, labels = np.eye(3, dtype=np.float32), np.array([0, 2, 1])
+    assert nn.CrossEntropyLoss()(logits, labels).item() == nn.functional.cross_entropy(logits, labels).item()
+    assert nn.MSELoss("sum")(logits, logits[::-1].copy()).item() == 4.0
+
+
+def test_layers_start_as_pytorchs_do():
+    generator = np.random.default_rng(0)
+    for layer, fan_in in (
+        (nn.Linear(100, 2000, generator=generator), 100),
+        (nn.Conv2d(8, 200, 5, groups=4, generator=generator), 50),
+    ):
+        bound = 1 / np.sqrt(fan_in)
+        for p in (layer.weight, layer.bias):
+            assert np.abs(p.data).max() <= np.float32(bound)
+            assert p.data.std() == pytest.approx(bound / np.sqrt(3), rel=0.1)
+
+
+def test_the_same_generator_gives_the_same_layer():
+    one, two = (nn.Linear(5, 5, generator=np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(one.weight.data, two.weight.data)
+    assert not np.array_equal(nn.Linear(5, 5).weight.data, nn.Linear(5, 5).weight.data)
+
+
+def test_layers_in_float64():
+    layer = nn.Linear(3, 2, dtype=np.float64)
+    assert layer(np.ones((1, 3))).dtype == np.float64
+
+
+def test_conv2d_refuses_groups_that_do_not_divide():
+    with pytest.raises(ShapeError, match="divisible by groups"):
+        nn.Conv2d(3, 4, 3, groups=2)
+
+
+def test_training_through_the_public_idiom():
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(2, 16, activation="tanh", generator=rng), nn.Linear(16, 2, generator=rng))
+    opt = od.optim.Adam(model.parameters(), lr=0.05)
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+    y = np.array([0, 1, 1, 0])
+    for _ in range(100):
+        opt.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        opt.step()
+    with od.no_grad():
+        assert model.eval()(x).data.argmax(1).tolist() == y.tolist()

@@ -1,0 +1,165 @@
+"""Optimizers against PyTorch's formulas written out in float64, and against PyTorch where it is installed."""
+
+import numpy as np
+import pytest
+
+import odyssey as od
+from odyssey.errors import FormatError, ShapeError
+
+START = np.array([1.0, -2.0, 3.0, 0.5])
+SCALE = np.array([1.0, 3.0, 0.2, 10.0])
+
+
+def sgd(w, grads, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False):
+    buffer = None
+    for grad in grads:
+        g = grad(w) + weight_decay * w
+        if momentum:
+            buffer = g if buffer is None else momentum * buffer + (1 - dampening) * g
+            g = g + momentum * buffer if nesterov else buffer
+        w = w - lr * g
+    return w
+
+
+def adam(w, grads, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled=False):
+    m = v = np.zeros_like(w)
+    for t, grad in enumerate(grads, 1):
+        g = grad(w)
+        if decoupled:
+            w = w * (1 - lr * weight_decay)
+        else:
+            g = g + weight_decay * w
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g * g
+        w = w - lr * (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+    return w
+
+
+CASES = [
+    ("SGD", {"lr": 0.1}, sgd),
+    ("SGD", {"lr": 0.05, "momentum": 0.9}, sgd),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True}, sgd),
+    ("SGD", {"lr": 0.05, "momentum": 0.8, "dampening": 0.3, "weight_decay": 0.1}, sgd),
+    ("SGD", {"lr": 0.05, "weight_decay": 0.1}, sgd),
+    ("Adam", {"lr": 0.1}, adam),
+    ("Adam", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1}, adam),
+    ("AdamW", {"lr": 0.1, "weight_decay": 0.1}, lambda *a, **k: adam(*a, decoupled=True, **k)),
+]
+
+
+def run(name, options, steps=6, dtype=np.float64):
+    w = od.Tensor(START.astype(dtype), requires_grad=True)
+    opt = getattr(od.optim, name)([w], **options)
+    for _ in range(steps):
+        opt.zero_grad()
+        (w * w * SCALE.astype(dtype)).sum().backward()
+        opt.step()
+    return w.data
+
+
+@pytest.mark.parametrize(("name", "options", "formula"), CASES, ids=str)
+def test_steps_follow_the_formula(name, options, formula):
+    expected = formula(START, [lambda w: 2 * w * SCALE] * 6, **options)
+    np.testing.assert_allclose(run(name, options), expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(run(name, options, dtype=np.float32), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(("name", "options", "formula"), CASES, ids=str)
+def test_steps_are_pytorchs(name, options, formula):
+    torch = pytest.importorskip("torch")
+    w = torch.tensor(START, requires_grad=True)
+    opt = getattr(torch.optim, name)([w], **options)
+    for _ in range(6):
+        opt.zero_grad()
+        (w * w * torch.tensor(SCALE)).sum().backward()
+        opt.step()
+    np.testing.assert_allclose(run(name, options), w.detach().numpy(), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(("name", "options", "formula"), CASES, ids=str)
+def test_state_resumes_to_the_same_bits(name, options, formula):
+    whole = run(name, options, steps=7, dtype=np.float32)
+    w = od.Tensor(START.astype(np.float32), requires_grad=True)
+    state = None
+    for steps in (3, 4):
+        opt = getattr(od.optim, name)([w], **options)
+        if state is not None:
+            opt.load_state_dict(state)
+        for _ in range(steps):
+            opt.zero_grad()
+            (w * w * SCALE.astype(np.float32)).sum().backward()
+            opt.step()
+        state = {key: np.array(value) if key != "steps" else value for key, value in opt.state_dict().items()}
+    np.testing.assert_array_equal(w.data, whole)
+
+
+def test_parameters_without_a_gradient_are_left_alone():
+    used, unused = (od.Tensor([1.0], requires_grad=True) for _ in range(2))
+    opt = od.optim.SGD([used, unused], lr=0.5, momentum=0.9)
+    (used * 2.0).sum().backward()
+    opt.step()
+    assert (used.item(), unused.item()) == (0.0, 1.0)
+    assert set(opt.state_dict()) == {"steps", "0.momentum_buffer"}
+
+
+def test_steps_write_into_the_parameters_own_array():
+    array = np.ones(3, np.float32)
+    w = od.Tensor(array, requires_grad=True)
+    opt = od.optim.SGD([w], lr=0.5)
+    w.sum().backward()
+    opt.step()
+    assert w.data is array
+    assert array.tolist() == [0.5] * 3
+
+
+def test_a_foreign_state_is_refused_and_changes_nothing():
+    w = od.Tensor([1.0, 2.0], requires_grad=True)
+    opt = od.optim.Adam([w])
+    good = np.ones(2, np.float32)
+    for state, error, message in (
+        ({}, FormatError, "'steps'"),
+        ({"steps": 1, "0.momentum_buffer": good}, FormatError, "saved by another optimizer"),
+        ({"steps": 1, "1.exp_avg": good}, FormatError, "of 1 parameters, found '1.exp_avg'"),
+        ({"steps": 1, "x.exp_avg": good}, FormatError, "found 'x.exp_avg'"),
+        ({"steps": 1, "0.exp_avg": good}, FormatError, "0.exp_avg_sq"),
+        ({"steps": 1, "0.exp_avg": np.ones(3), "0.exp_avg_sq": good}, ShapeError, r"\(2,\), found \(3,\)"),
+    ):
+        with pytest.raises(error, match=message):
+            opt.load_state_dict(state)
+    assert opt.state_dict() == {"steps": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("SGD", {"lr": -1.0}, "lr: expected a number that is not negative"),
+        ("SGD", {"lr": float("nan")}, "lr: expected"),
+        ("SGD", {"momentum": -0.1}, "momentum: expected"),
+        ("SGD", {"nesterov": True}, "nesterov: expected momentum above 0"),
+        ("Adam", {"betas": (1.0, 0.9)}, "betas: expected two numbers in"),
+        ("AdamW", {"eps": -1.0}, "eps: expected"),
+    ],
+)
+def test_senseless_settings_are_refused(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(od.optim, name)([od.Tensor([1.0], requires_grad=True)], **options)
+
+
+def test_what_is_not_a_parameter_is_refused():
+    with pytest.raises(ValueError, match="at least one parameter"):
+        od.optim.SGD([])
+    with pytest.raises(ValueError, match="requires_grad=True"):
+        od.optim.SGD([od.Tensor([1.0])])
+
+
+def test_cosine_rises_and_falls():
+    factor = od.optim.cosine(total=100, warmup=10, floor=0.1)
+    values = [factor(step) for step in range(120)]
+    assert values[9] == 1.0
+    assert values[99] < 0.102
+    assert values[100:] == [pytest.approx(0.1)] * 20
+    assert values[:10] == sorted(values[:10])
+    assert values[10:] == sorted(values[10:], reverse=True)
+    assert od.optim.constant()(5) == 1.0
+    with pytest.raises(ValueError, match="warmup"):
+        od.optim.cosine(total=1, warmup=2)
