@@ -161,6 +161,12 @@ static int K(vec_test)(void) {
         VEC(odd);
         VEC(again_a);
         VEC(again_b);
+        v_part part[V_PARTS];
+        for (size_t i = 0; i < V_PARTS; i++) {
+            const size_t lanes = LANES / V_PARTS, from = i * lanes, some = n < from ? 0 : n - from < lanes ? n - from : lanes;
+            part[i] = v_part_fma(v_part_load(x[0] + from), v_part_load_n(x[1] + from, some), v_part_zero());
+        }
+        VEC(v_join(part));
         /* to_int is unspecified outside its range: bring a inside, NaN to 1. */
         vec small = v_select(v_lt(v_abs(a), v_splat(sizeof(real) == 4 ? R(2147483520.0) : R(2251799813685247.0))), a, v_splat(R(1.0)));
         INT(v_to_int(small));

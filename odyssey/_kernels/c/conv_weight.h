@@ -15,14 +15,17 @@
 
 enum {
     DOT_CHUNK = 64,          /* vectors of a chunk, about: long enough for the fold not to matter, short enough for L1 */
-    DOT_FLAT = 4,            /* vectors of an image below which images are laid out side by side */
+    DOT_FLAT = 4,            /* vectors of an image below which images are laid out side by side: loops would be short; */
+    DOT_FLAT_WIDE = 9,       /* with many outputs, which repay the copies, below so many */
+    DOT_WIDE = 48,
     DOT_SLABS = 32,          /* enough for many threads */
     DOT_SLAB_BYTES = 8 << 20,
     DOT_PLANES = 256 << 10,
 };
 
-#if defined(ODY_ISA_AVX512)
-/* outputs x taps: 24 accumulators, the outputs' vectors and one of a tap. */
+/* outputs x taps, in parts of a vector that one register holds: accumulators, the operands of the shorter side, one of
+ * the other. */
+#if defined(ODY_ISA_AVX512) || defined(ODY_ISA_NEON)
 #define DOT_ROWS_FOR(m) ((m) <= 6 ? (m) : (m) % 4 == 0 ? 4 : (m) % 6 == 0 ? 6 : (m) % 5 == 0 ? 5 : 4)
 #define DOT_TAPS_FOR(rows) ((rows) <= 4 ? 6 : 4)
 #define DOT_TILES(CASE)                                                                                                \
@@ -32,10 +35,11 @@ enum {
     CASE(4, 1) CASE(4, 2) CASE(4, 3) CASE(4, 4) CASE(4, 5) CASE(4, 6)                                                  \
     CASE(5, 1) CASE(5, 2) CASE(5, 3) CASE(5, 4) CASE(6, 1) CASE(6, 2) CASE(6, 3) CASE(6, 4)
 #else
-#define DOT_ROWS_FOR(m) ((m) <= 3 ? (m) : (m) % 3 == 0 || (m) % 3 == 2 ? 3 : (m) % 2 == 0 ? 2 : 3)
-#define DOT_TAPS_FOR(rows) ((rows) <= 2 ? 3 : 2)
+#define DOT_ROWS_FOR(m) ((m) <= 4 ? (m) : (m) % 4 == 0 ? 4 : (m) % 3 == 0 ? 3 : 4)
+#define DOT_TAPS_FOR(rows) ((rows) <= 3 ? 4 : 3)
 #define DOT_TILES(CASE)                                                                                                \
-    CASE(1, 1) CASE(1, 2) CASE(1, 3) CASE(2, 1) CASE(2, 2) CASE(2, 3) CASE(3, 1) CASE(3, 2)
+    CASE(1, 1) CASE(1, 2) CASE(1, 3) CASE(1, 4) CASE(2, 1) CASE(2, 2) CASE(2, 3) CASE(2, 4)                            \
+    CASE(3, 1) CASE(3, 2) CASE(3, 3) CASE(3, 4) CASE(4, 1) CASE(4, 2) CASE(4, 3)
 #endif
 
 #endif
@@ -46,41 +50,58 @@ typedef struct K(dot_chunk) {
     ptrdiff_t grad_row, grad_unit, plane_unit;
 } K(dot_chunk);
 
+/* The shorter side's operands stay in registers. */
+#define DOT_STEP(LOAD_G, LOAD_X)                                                                                       \
+    do {                                                                                                               \
+        v_part held[6];                                                                                                \
+        if (rows < taps) {                                                                                             \
+            UNROLL for (int r = 0; r < rows; r++) held[r] = LOAD_G;                                                    \
+            UNROLL for (int s = 0; s < taps; s++) {                                                                    \
+                const v_part x = LOAD_X;                                                                               \
+                UNROLL for (int r = 0; r < rows; r++) acc[r][s] = v_part_fma(held[r], x, acc[r][s]);                   \
+            }                                                                                                          \
+        } else {                                                                                                       \
+            UNROLL for (int s = 0; s < taps; s++) held[s] = LOAD_X;                                                    \
+            UNROLL for (int r = 0; r < rows; r++) {                                                                    \
+                const v_part g = LOAD_G;                                                                               \
+                UNROLL for (int s = 0; s < taps; s++) acc[r][s] = v_part_fma(g, held[s], acc[r][s]);                   \
+            }                                                                                                          \
+        }                                                                                                              \
+    } while (0)
+
 ODY_INLINE void K(dot_tile)(const int rows, const int taps, const K(dot_chunk) *chunk, const real *grad,
                             const real *planes, const ptrdiff_t *offset, real *out, ptrdiff_t out_row, int add) {
-    vec acc[6][6];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int s = 0; s < taps; s++) acc[r][s] = v_zero();
-    const size_t pixels = chunk->pixels;
+    v_part done[V_PARTS][6][6];
+    const size_t pixels = chunk->pixels, lanes = LANES / V_PARTS;
     const ptrdiff_t grad_row = chunk->grad_row;
-    for (size_t u = 0; u < chunk->units; u++) {
-        size_t i = 0;
-        for (; i + LANES <= pixels; i += LANES) {
-            vec x[6];
-            UNROLL for (int s = 0; s < taps; s++) x[s] = v_load(planes + offset[s] + i);
-            UNROLL for (int r = 0; r < rows; r++) {
-                const vec g = v_load(grad + r * grad_row + i);
-                UNROLL for (int s = 0; s < taps; s++) acc[r][s] = v_fma(g, x[s], acc[r][s]);
+    for (size_t part = 0; part < V_PARTS; part++) {
+        v_part acc[6][6];
+        UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int s = 0; s < taps; s++) acc[r][s] = v_part_zero();
+        const real *g_unit = grad + part * lanes, *x_unit = planes + part * lanes;
+        for (size_t u = 0; u < chunk->units; u++, g_unit += chunk->grad_unit, x_unit += chunk->plane_unit) {
+            size_t i = 0;
+            for (; i + LANES <= pixels; i += LANES) DOT_STEP(v_part_load(g_unit + r * grad_row + i), v_part_load(x_unit + offset[s] + i));
+            if (i < pixels) { /* both masked: what lies behind a plane's end may be anything */
+                const size_t left = pixels - i, before = part * lanes;
+                const size_t n = left < before ? 0 : left - before < lanes ? left - before : lanes;
+                DOT_STEP(v_part_load_n(g_unit + r * grad_row + i, n), v_part_load_n(x_unit + offset[s] + i, n));
             }
         }
-        if (i < pixels) { /* both masked: what lies behind a plane's end may be anything */
-            vec x[6];
-            UNROLL for (int s = 0; s < taps; s++) x[s] = v_load_n(planes + offset[s] + i, pixels - i, 0);
-            UNROLL for (int r = 0; r < rows; r++) {
-                const vec g = v_load_n(grad + r * grad_row + i, pixels - i, 0);
-                UNROLL for (int s = 0; s < taps; s++) acc[r][s] = v_fma(g, x[s], acc[r][s]);
-            }
-        }
-        grad += chunk->grad_unit;
-        planes += chunk->plane_unit;
+        UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int s = 0; s < taps; s++) done[part][r][s] = acc[r][s];
     }
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int s = 0; s < taps; s++) {
+            v_part parts[V_PARTS];
+            for (size_t part = 0; part < V_PARTS; part++) parts[part] = done[part][r][s];
             real *place = out + r * out_row + s;
-            const real sum = v_reduce_add(acc[r][s]);
+            const real sum = v_reduce_add(v_join(parts));
             *place = add ? *place + sum : sum;
         }
 }
+
+#undef DOT_STEP
 
 typedef void (*K(dot_tile_fn))(const K(dot_chunk) *, const real *, const real *, const ptrdiff_t *, real *, ptrdiff_t, int);
 #define TILE_FUNCTION(rows, taps)                                                                                      \
@@ -107,12 +128,14 @@ typedef struct K(dot_plan) {
     size_t chunk_images, bands, chunks; /* by shape alone, as slabs are */
     size_t slabs, slab_chunks;
     size_t block;                       /* channels whose planes are at hand */
+    size_t grad_row;                    /* of the gathered gradient */
     size_t planes_elements, stage_elements, grad_elements, offsets;
 } K(dot_plan);
 
 static void K(plan_dot)(const conv_taps *t, const ody_conv *v, K(dot_plan) *p) {
     const size_t pixels = t->grid_h * t->grid_w, vectors = (pixels + LANES - 1) / LANES;
     size_t band = t->grid_h, flat_images = 0;
+    const int flat = vectors < (t->outputs < DOT_WIDE ? DOT_FLAT : DOT_FLAT_WIDE);
     p->bands = 1;
     p->chunk_images = 1;
     if (vectors > DOT_CHUNK) {
@@ -120,10 +143,10 @@ static void K(plan_dot)(const conv_taps *t, const ody_conv *v, K(dot_plan) *p) {
         band = (t->grid_h + p->bands - 1) / p->bands;
         p->bands = (t->grid_h + band - 1) / band;
     } else {
-        p->chunk_images = vectors < DOT_FLAT ? (DOT_CHUNK * LANES + pixels - 1) / pixels : DOT_CHUNK / vectors;
+        p->chunk_images = flat ? (DOT_CHUNK * LANES + pixels - 1) / pixels : DOT_CHUNK / vectors;
         const size_t chunks = (v->batch + p->chunk_images - 1) / p->chunk_images;
         p->chunk_images = chunks ? (v->batch + chunks - 1) / chunks : 1;
-        if (vectors < DOT_FLAT && p->chunk_images > 1) flat_images = p->chunk_images;
+        if (flat && p->chunk_images > 1) flat_images = p->chunk_images;
     }
     p->planes = conv_plan_planes(t, band, flat_images);
     p->chunks = (v->batch + p->chunk_images - 1) / p->chunk_images * p->bands;
@@ -141,7 +164,9 @@ static void K(plan_dot)(const conv_taps *t, const ody_conv *v, K(dot_plan) *p) {
     p->offsets = p->block * t->rows * t->cols;
     p->planes_elements = p->planes.direct ? 0 : K(round_up)(p->block * one + LANES, 16);
     p->stage_elements = p->planes.staged ? K(round_up)(p->planes.stage_rows * p->planes.stage_pitch + 2 * LANES, 16) : 0;
-    p->grad_elements = flat_images ? K(round_up)(t->outputs * p->planes.pixels + LANES, 16) : 0;
+    /* Images lie far apart, at strides that like to be powers of two: the gradient of a chunk is gathered. */
+    p->grad_row = K(round_up)(p->chunk_images * pixels, LANES) + LANES;
+    p->grad_elements = p->chunk_images > 1 ? t->outputs * p->grad_row : 0;
 }
 
 static void K(conv2d_backward_weight_sizes)(const ody_conv *v, ody_conv_sizes *sizes) {
@@ -163,11 +188,12 @@ static void K(conv2d_backward_weight)(const ody_conv *v) {
     K(plan_dot)(&t, v, &p);
     const conv_planes *planes = &p.planes;
     const size_t taps = t.rows * t.cols, width = t.channels * taps, tile_rows = DOT_ROWS_FOR(t.outputs);
-    real *plane_memory = v->workspace, *stage = plane_memory + p.planes_elements, *flat_grad = stage + p.stage_elements;
-    ptrdiff_t *offset = (ptrdiff_t *)(flat_grad + p.grad_elements);
+    real *plane_memory = v->workspace, *stage = plane_memory + p.planes_elements, *near_grad = stage + p.stage_elements;
+    ptrdiff_t *offset = (ptrdiff_t *)(near_grad + p.grad_elements);
     const real *x = (const real *)v->x + (ptrdiff_t)(v->group * t.channels) * t.source_c;
     const real *x_end = (const real *)v->x + (ptrdiff_t)v->batch * t.source_image;
     const real *y = (const real *)v->y + (ptrdiff_t)(v->group * t.outputs) * t.out_m;
+    const real *y_end = (const real *)v->y + (ptrdiff_t)v->batch * t.out_image;
     real *out = p.slabs > 1 ? (real *)v->packed + v->row * v->outputs * width : v->weight;
     out += v->group * t.outputs * width;
     const size_t m_first = v->tile * tile_rows;
@@ -183,14 +209,17 @@ static void K(conv2d_backward_weight)(const ody_conv *v) {
         const size_t rows = t.grid_h - row < planes->band ? t.grid_h - row : planes->band;
         K(dot_chunk) c = {.units = images, .pixels = rows * t.grid_w, .grad_row = t.out_m, .grad_unit = t.out_image};
         const real *grad = y + (ptrdiff_t)image * t.out_image + (ptrdiff_t)row * t.out_row;
-        if (planes->flat) {
-            c = (K(dot_chunk)){.units = 1, .pixels = images * rows * t.grid_w, .grad_row = (ptrdiff_t)planes->pixels};
+        if (p.grad_elements) {
+            const size_t pixels = t.grid_h * t.grid_w;
             for (size_t m = m_first; m < m_end; m++)
                 for (size_t n = 0; n < images; n++)
-                    K(copy_rows)(flat_grad + m * planes->pixels + n * rows * t.grid_w,
-                                 grad + (ptrdiff_t)n * t.out_image + (ptrdiff_t)m * t.out_m, 0, 1, rows * t.grid_w, NULL);
-            grad = flat_grad;
+                    K(copy_rows)(near_grad + m * p.grad_row + n * pixels,
+                                 grad + (ptrdiff_t)n * t.out_image + (ptrdiff_t)m * t.out_m, 0, 1, pixels, y_end);
+            grad = near_grad;
+            c.grad_row = (ptrdiff_t)p.grad_row;
+            c.grad_unit = (ptrdiff_t)pixels;
         }
+        if (planes->flat) c.units = 1, c.pixels *= images;
         for (size_t channel = v->channel; channel < v->channel_end; channel += p.block) {
             const size_t channels = v->channel_end - channel < p.block ? v->channel_end - channel : p.block;
             const real *source = x + (ptrdiff_t)channel * t.source_c;

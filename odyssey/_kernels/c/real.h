@@ -118,6 +118,13 @@
 #define v_reduce_max ODY_V(reduce_max)
 #define v_transpose ODY_V(transpose)
 #define v_unzip ODY_V(unzip)
+#define V_PARTS ODY_V(PARTS)
+#define v_part ODY_V(part)
+#define v_part_zero ODY_V(part_zero)
+#define v_part_load ODY_V(part_load)
+#define v_part_load_n ODY_V(part_load_n)
+#define v_part_fma ODY_V(part_fma)
+#define v_join ODY_V(join)
 #define v_zip ODY_V(zip)
 
 #define iv_splat ODY_IV(splat)

@@ -41,6 +41,10 @@
  *   P_unzip(a, b, &even, &odd)                  the even and the odd of the 2 * lanes elements of a, then b
  *   P_zip(even, odd, &a, &b)                    its inverse
  *   P_transpose(r)                                 r[lanes] in place, in registers
+ *   parts      P_PARTS P_part                      what one register holds: 1, 2 or 4 parts make a vector. For loops whose
+ *              P_part_zero() P_part_load(p)        accumulators must not spill: all of part 0, then all of part 1 ...
+ *              P_part_load_n(p, n) P_part_fma      lanes >= n are zero; n up to the lanes of a part
+ *              P_join(part)                        part[P_PARTS] to a vector
  *
  * Which NaN comes out of an invalid operation (sign, payload) is the processor's affair and is not promised.
  */

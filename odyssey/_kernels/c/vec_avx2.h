@@ -336,6 +336,19 @@ ODY_INLINE void f64x8_zip(f64x8 even, f64x8 odd, f64x8 *a, f64x8 *b) {
     *b = ody_zip_pd(even.hi, odd.hi);
 }
 
+enum { f32x16_PARTS = 2, f64x8_PARTS = 2 };
+typedef __m256 f32x16_part;
+typedef __m256d f64x8_part;
+#define HALF(V, T, H, M, s, half)                                                                           \
+    ODY_INLINE H V##_part_zero(void) { return _mm256_setzero_##s(); }                                       \
+    ODY_INLINE H V##_part_load(const T *p) { return _mm256_loadu_##s(p); }                                  \
+    ODY_INLINE H V##_part_load_n(const T *p, size_t n) { return _mm256_maskload_##s(p, M##_first(n).lo); }  \
+    ODY_INLINE H V##_part_fma(H a, H b, H c) { return _mm256_fmadd_##s(a, b, c); }                          \
+    ODY_INLINE V V##_join(const H *part) { return (V){part[0], part[1]}; }
+HALF(f32x16, float, __m256, m32x16, ps, 8)
+HALF(f64x8, double, __m256d, m64x8, pd, 4)
+#undef HALF
+
 #undef HALVES1
 #undef HALVES2
 #undef HALVES3

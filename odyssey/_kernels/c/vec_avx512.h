@@ -186,6 +186,18 @@ ODY_INLINE void f64x8_zip(f64x8 even, f64x8 odd, f64x8 *a, f64x8 *b) {
     *b = _mm512_permutex2var_pd(even, _mm512_add_epi64(first, _mm512_set1_epi64(4)), odd);
 }
 
+enum { f32x16_PARTS = 1, f64x8_PARTS = 1 };
+#define WHOLE(V, T)                                                                                         \
+    typedef V V##_part;                                                                                     \
+    ODY_INLINE V V##_part_zero(void) { return V##_splat(0); }                                               \
+    ODY_INLINE V V##_part_load(const T *p) { return V##_load(p); }                                          \
+    ODY_INLINE V V##_part_load_n(const T *p, size_t n) { return V##_load_n(p, n, 0); }                      \
+    ODY_INLINE V V##_part_fma(V a, V b, V c) { return V##_fma(a, b, c); }                                   \
+    ODY_INLINE V V##_join(const V *part) { return *part; }
+WHOLE(f32x16, float)
+WHOLE(f64x8, double)
+#undef WHOLE
+
 #undef FLOATING
 #undef INTEGER
 #undef MASK

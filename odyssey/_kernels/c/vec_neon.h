@@ -239,6 +239,23 @@ PAIRS(f32x16, f32)
 PAIRS(f64x8, f64)
 #undef PAIRS
 
+enum { f32x16_PARTS = 4, f64x8_PARTS = 4 };
+typedef float32x4_t f32x16_part;
+typedef float64x2_t f64x8_part;
+#define PART(V, T, Q, s, n_lanes)                                                                           \
+    ODY_INLINE Q V##_part_zero(void) { return vdupq_n_##s(0); }                                             \
+    ODY_INLINE Q V##_part_load(const T *p) { return vld1q_##s(p); }                                         \
+    ODY_INLINE Q V##_part_load_n(const T *p, size_t n) {                                                    \
+        T lane[n_lanes] = {0};                                                                              \
+        for (size_t i = 0; i < n && i < n_lanes; i++) lane[i] = p[i];                                       \
+        return vld1q_##s(lane);                                                                             \
+    }                                                                                                       \
+    ODY_INLINE Q V##_part_fma(Q a, Q b, Q c) { return vfmaq_##s(c, a, b); }                                 \
+    ODY_INLINE V V##_join(const Q *part) { return (V){{part[0], part[1], part[2], part[3]}}; }
+PART(f32x16, float, float32x4_t, f32, 4)
+PART(f64x8, double, float64x2_t, f64, 2)
+#undef PART
+
 #undef QUARTER
 #undef QUARTERS
 #undef UNARY
