@@ -1,4 +1,4 @@
-"""What a row of `cases.py` says, and what can be asked of it."""
+"""What a row of `testing/cases` says, and what can be asked of it."""
 
 from __future__ import annotations
 

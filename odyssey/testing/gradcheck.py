@@ -75,7 +75,7 @@ def gradcheck(
 
 
 def check_backward(case: Case, ops: Any = None, *, points: int = 3, seed: int = 0) -> int:
-    """Check the backward of a row of `cases.py` against differences of its forward, both from `ops`.
+    """Check the backward of a row of `testing/cases` against differences of its forward, both from `ops`.
 
     `ops` is a namespace of array operations, `odyssey` by default. Returns how many inputs were checked: 0 for a row
     without a gradient, or whose gradient has no operation of its own. Raises `GradientError`.

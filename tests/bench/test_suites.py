@@ -13,7 +13,8 @@ from odyssey.bench.suites import LIMIT, OURS, Entry, Plan, Row, race_case, sizes
 from odyssey.bench.work import Work
 from odyssey.testing.call import call
 from odyssey.testing.case import Case
-from odyssey.testing.cases import CASES, mkn
+from odyssey.testing.cases import CASES
+from odyssey.testing.cases.products import mkn
 from odyssey.testing.tolerance import Exact
 
 BRIEF = Rules(sample_seconds=0, min_rounds=1, max_rounds=1)

@@ -1,4 +1,4 @@
-"""Options, shapes, edges and errors of the activations. Values are held to the reference by cases.py."""
+"""Options, shapes, edges and errors of the activations. Values are held to the reference by testing/cases."""
 
 import inspect
 

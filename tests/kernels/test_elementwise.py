@@ -1,4 +1,4 @@
-"""What an elementwise call is: shapes, numbers, memory, errors. Values are held to the reference by cases.py."""
+"""What an elementwise call is: shapes, numbers, memory, errors. Values are held to the reference by testing/cases."""
 
 import array
 import mmap

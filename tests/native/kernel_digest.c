@@ -153,6 +153,55 @@ static void exercise_pool(ody_pool_fn f, ody_pool_workspace_fn workspace, int bi
     }
 }
 
+/* A convolution whole, in one piece for each group, in each direction. */
+static void exercise_conv(ody_conv_fn f, ody_conv_fn pack, ody_conv_sizes_fn sizes, int bits, int direction) {
+    static const struct { size_t batch, channels, height, width, outputs, kernel, stride, padding, dilation, groups; } shape[] = {
+        {1, 1, 9, 12, 6, 5, 1, 0, 1, 1},   {3, 4, 7, 7, 17, 3, 1, 1, 1, 1},  {2, 6, 11, 9, 4, 3, 2, 1, 1, 2},
+        {1, 2, 12, 12, 3, 3, 2, 1, 4, 1},  {2, 40, 5, 6, 9, 1, 1, 0, 1, 1},  {19, 3, 3, 3, 5, 3, 1, 1, 1, 1},
+        {33, 4, 6, 6, 15, 3, 1, 1, 1, 1},  {18, 4, 6, 7, 2, 3, 2, 1, 1, 2},  {70, 2, 5, 5, 3, 5, 1, 2, 1, 1},
+        {1, 45, 10, 10, 8, 3, 1, 1, 1, 1}, {20, 3, 1, 1, 4, 1, 1, 0, 1, 1},
+    };
+    for (size_t s = 0; s < sizeof shape / sizeof *shape; s++)
+        for (int kind = 0; kind < 2; kind++) {
+            prepare(bits, 0);
+            ody_conv v = {.batch = shape[s].batch, .channels = shape[s].channels, .height = shape[s].height,
+                          .width = shape[s].width, .outputs = shape[s].outputs, .kernel_h = shape[s].kernel,
+                          .kernel_w = shape[s].kernel, .stride_y = shape[s].stride, .stride_x = shape[s].stride,
+                          .padding_y = shape[s].padding, .padding_x = shape[s].padding, .dilation_y = shape[s].dilation,
+                          .dilation_x = shape[s].dilation, .groups = shape[s].groups, .bias = kind ? in[3] : NULL,
+                          .activation = kind ? ODY_RELU : ODY_IDENTITY};
+            const size_t reach = shape[s].dilation * (shape[s].kernel - 1) + 1;
+            v.out_height = (v.height + 2 * v.padding_y - reach) / v.stride_y + 1;
+            v.out_width = (v.width + 2 * v.padding_x - reach) / v.stride_x + 1;
+            const size_t x = v.batch * v.channels * v.height * v.width, y = v.batch * v.outputs * v.out_height * v.out_width;
+            const size_t w = v.outputs * (v.channels / v.groups) * v.kernel_h * v.kernel_w;
+            size_t results = 0;
+            v.x = in[0], v.weight = in[1], v.y = in[2];
+            if (direction == 0) v.y = out[0], results = y;
+            if (direction == 1) v.x = out[0], results = x;
+            if (direction == 2) v.weight = out[0], results = w;
+            ody_conv_sizes need;
+            sizes(&v, &need);
+            v.packed = aligned_alloc(64, need.packed / 64 * 64 + 64);
+            v.workspace = aligned_alloc(64, need.workspace / 64 * 64 + 64);
+            v.images = v.batch;
+            v.tile_end = need.tiles;
+            v.channel_end = v.channels / v.groups;
+            for (v.group = 0; v.group < v.groups && pack; v.group++) pack(&v);
+            if (direction < 2) {
+                v.rows = direction ? v.height : v.out_height;
+                for (v.group = 0; v.group < v.groups; v.group++) f(&v);
+            } else {
+                for (v.row = 0; v.row < need.rows; v.row++)
+                    for (v.group = 0; v.group < v.groups; v.group++) f(&v);
+                if (need.rows > 1) absorb(v.packed, need.rows * w, bits);
+            }
+            free(v.packed);
+            free(v.workspace);
+            absorb(out[0], results, bits);
+        }
+}
+
 static void exercise_ody_gemm_fn(ody_gemm_fn f, ody_gemm_workspace_fn workspace, int bits) {
     const size_t item = (size_t)bits / 8, most = 41;
     prepare(bits, 0);
@@ -189,6 +238,11 @@ int main(void) {
     state = 1;                                                                                                         \
     hash = 14695981039346656037u;                                                                                      \
     exercise_pool(TABLE.name, TABLE.pool_workspace_f##bits, bits, strncmp(#name, "global", 6) == 0);                   \
+    printf("%s %016" PRIx64 "\n", #name, hash);
+#define CONV_SLOT(name, pack, sizes, bits, direction)                                                                  \
+    state = 1;                                                                                                         \
+    hash = 14695981039346656037u;                                                                                      \
+    exercise_conv(TABLE.name, pack, TABLE.sizes, bits, direction);                                                     \
     printf("%s %016" PRIx64 "\n", #name, hash);
 #include "slots.inc"
     return 0;

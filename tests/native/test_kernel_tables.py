@@ -39,7 +39,12 @@ def slots() -> str:
     lines = []
     for type_, name in re.findall(r"ODY_PAIR\((\w+), (\w+)\);", (ROOT / "include/odyssey/kernels.h").read_text()):
         for bits in (32, 64):
-            # Probes measure and compute nothing; convolutions are cut by their driver and hashed through Python.
+            if type_ == "ody_conv_sizes_fn":
+                op = name.removesuffix("_sizes")
+                direction = 2 if op.endswith("weight") else 1 if op.endswith("input") else 0
+                pack = "NULL" if direction == 2 else f"TABLE.{op}_pack_f{bits}"
+                lines.append(f"CONV_SLOT({op}_f{bits}, {pack}, {name}_f{bits}, {bits}, {direction})")
+            # Probes measure and compute nothing; of a convolution's slots the one for sizes stands for all.
             if type_.endswith(("workspace_fn", "sizes_fn", "probe_fn", "conv_fn")):
                 continue
             if type_ == "ody_pool_fn":

@@ -23,7 +23,8 @@ from odyssey.bench.startup import Import, find_wheel, stripped_size
 from odyssey.bench.suites import LIMIT, NOT_BUILT, OURS, Entry, Plan, Row, is_available, race_case, sizes_of
 from odyssey.bench.tables import Line, Request, Section, judged, open_line
 from odyssey.testing.case import Case
-from odyssey.testing.cases import CASES, mkn
+from odyssey.testing.cases import CASES
+from odyssey.testing.cases.products import mkn
 from odyssey.typing import Array
 
 __all__ = ["foundation"]
