@@ -64,6 +64,21 @@ static void gemm_task(void *context, size_t task) {
     if (bytes > sizeof near) ody_free(g.workspace);
 }
 
+/* How to cut one product into about `parts` tasks. Each packs its rows of a and its columns of b for itself: the grid with
+ * the least to pack, none of its cells too small for a tile. */
+static void choose_parts(const ody_gemm *g, size_t parts, size_t *row_parts, size_t *column_parts) {
+    const size_t most_rows = g->m / 8 > 0 ? g->m / 8 : 1, most_columns = g->n / 64 > 0 ? g->n / 64 : 1;
+    size_t best_tasks = 1;
+    double least = 0;
+    for (size_t rows = 1; rows <= parts; rows++) {
+        const size_t r = rows < most_rows ? rows : most_rows;
+        const size_t wanted = parts / r, c = wanted < most_columns ? wanted : most_columns;
+        const double packed = (double)c * (double)g->m + (double)r * (double)g->n;
+        if (r * c < best_tasks || (r * c == best_tasks && least > 0 && packed >= least)) continue;
+        best_tasks = r * c, least = packed, *row_parts = r, *column_parts = c;
+    }
+}
+
 int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm_stack *stack) {
     const ody_gemm *g = &stack->first;
     size_t products = 1;
@@ -76,10 +91,7 @@ int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
     if (threads > 1 && work > SERIAL && products < 4 * threads) {
         size_t parts = (threads + products - 1) / products;
         if (work > LARGE) parts *= 2;
-        /* Every part packs the operand that is not cut: cut so that the smaller one is packed again. */
-        if (g->m >= g->n && g->m >= 16) job.row_parts = parts < g->m / 8 ? parts : g->m / 8;
-        else if (g->n >= 128) job.column_parts = parts < g->n / 64 ? parts : g->n / 64;
-        else if (g->m >= 16) job.row_parts = parts < g->m / 8 ? parts : g->m / 8;
+        choose_parts(g, parts, &job.row_parts, &job.column_parts);
     }
     const size_t tasks = products * job.row_parts * job.column_parts;
     if (work <= SERIAL || tasks == 1)
