@@ -79,6 +79,7 @@
 #define REAL_NAN ((real)NAN)
 
 #define v_load ODY_V(load)
+#define v_load_far ODY_V(load_far)
 #define v_store ODY_V(store)
 #define v_stream ODY_V(stream)
 #define v_load_n ODY_V(load_n)

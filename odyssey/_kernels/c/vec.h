@@ -80,6 +80,17 @@
 ODY_INLINE f32x16 f32x16_zero(void) { return f32x16_splat(0.0f); }
 ODY_INLINE f64x8 f64x8_zero(void) { return f64x8_splat(0.0); }
 
+/* lookup8 where bit 3 of i is clear: cheaper in a function of many tables. */
+#ifndef ODY_LOOKUP8_IN
+ODY_INLINE f32x16 f32x16_lookup8_in(const float *table, i32x16 i) { return f32x16_lookup8(table, i); }
+#endif
+
+/* load, for a long walk through memory. */
+#ifndef ODY_LOAD_FAR
+ODY_INLINE f32x16 f32x16_load_far(const float *p) { return f32x16_load(p); }
+ODY_INLINE f64x8 f64x8_load_far(const double *p) { return f64x8_load(p); }
+#endif
+
 ODY_INLINE m32x16 f32x16_is_nan(f32x16 v) { return f32x16_ne(v, v); }
 ODY_INLINE m64x8 f64x8_is_nan(f64x8 v) { return f64x8_ne(v, v); }
 
