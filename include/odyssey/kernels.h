@@ -8,6 +8,7 @@
  *   ody_columns  down the columns        sum over an axis that is not the last
  *   ody_gemm     matrix product          matmul, linear
  *   ody_conv     convolution, ody_pool   pooling
+ *   ody_attention                        attention
  *
  * Promises that hold for every slot (each slot's own contract stands above it):
  *   - the same bits on every instruction set: the vector is 16 float32 (8 float64) lanes wherever it runs, reductions
@@ -79,6 +80,7 @@ typedef struct ody_rows {
 } ody_rows;
 typedef void (*ody_rows_fn)(const ody_rows *);
 typedef void (*ody_labelled_rows_fn)(const ody_rows *); /* in[1] points to an int64 a row */
+typedef void (*ody_rotary_fn)(const ody_rows *); /* in[1] and in[2] have param[0] elements a row, at most n / 2 */
 
 /* in[0] is (m, n), rows in_step bytes apart, a row contiguous; in[1] and out are (n): a reduction over m for each column.
  * With ODY_PARTIAL out is the lanes, (lanes, n) with rows out_step bytes apart; with ODY_FOLD in[0] is a stack of such. */
@@ -422,8 +424,8 @@ typedef struct ody_kernels {
     /* out0 = in0 with its first 2 * param0 elements rotated pair by pair, the rest copied: in1 and in2 are the cosines and
      * the sines of the angles, param0 of them a row; param1 multiplies the sines. The pairs are (i, i + param0), or
      * (2 i, 2 i + 1). An element is fma(+-other, sin, own * cos). In place allowed on in0. */
-    ODY_PAIR(ody_rows_fn, rotary_half);
-    ODY_PAIR(ody_rows_fn, rotary_interleaved);
+    ODY_PAIR(ody_rotary_fn, rotary_half);
+    ODY_PAIR(ody_rotary_fn, rotary_interleaved);
 
     /* ---- pooling: pooling.h. The result overlaps no input. -------------------------------------------------------- */
 

@@ -1,9 +1,9 @@
 """Scaled dot-product attention and its gradients.
 
 Arrays are float32 or float64 and all of one type (else `DTypeError`); a mask may be bool. Axes that do not fit are a
-`ShapeError`. Causality is aligned to the end of the keys. A key that is masked out, or whose score is -inf, takes no part,
-whatever it holds, and a row without keys gives 0; in the gradients what is masked out must be finite. The query is scaled
-first, and that is rounded to its type.
+`ShapeError`. Causality is aligned to the end of the keys. A key that is masked out, or whose score is -inf, takes no
+part, whatever it holds, and a row without keys gives 0; in the gradients what is masked out must be finite. The query is
+scaled first, and that is rounded to its type.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def scaled_dot_product_attention_backward(
     if grad.dtype != query.dtype:
         raise DTypeError(explain("the arrays must be of one type", describe(grad=grad, query=query)))
     if grad.shape != query.shape[:-1] + value.shape[-1:]:
-        raise ShapeError(explain("grad must have the shape of the result", describe(grad=grad, query=query, value=value)))
+        raise ShapeError(
+            explain("grad must have the shape of the result", describe(grad=grad, query=query, value=value))
+        )
     weights, _ = _weights(query, key, attn_mask, is_causal, scale)
     g = wide(grad)
     by_weight = g @ np.swapaxes(_shared(wide(value), query), -1, -2)
@@ -70,7 +72,11 @@ def scaled_dot_product_attention_backward(
     by_key = _gathered(np.swapaxes(slope, -1, -2) @ wide(query), key)
     by_value = _gathered(np.swapaxes(weights, -1, -2) @ g, value)
     dtype = query.dtype
-    return deliver(slope @ _shared(wide(key), query), dtype, None), deliver(by_key, dtype, None), deliver(by_value, dtype, None)
+    return (
+        deliver(slope @ _shared(wide(key), query), dtype, None),
+        deliver(by_key, dtype, None),
+        deliver(by_value, dtype, None),
+    )
 
 
 def _checked(query: Any, key: Any, value: Any) -> list[Array]:
@@ -102,9 +108,7 @@ def _gathered(gradient: Array, x: Array) -> Array:
     return np.sum(gradient.reshape(*x.shape[:-2], group, *x.shape[-2:]), axis=-3)
 
 
-def _weights(
-    query: Array, key: Array, attn_mask: Any, is_causal: bool, scale: float | None
-) -> tuple[Array, Array]:
+def _weights(query: Array, key: Array, attn_mask: Any, is_causal: bool, scale: float | None) -> tuple[Array, Array]:
     """What each key counts for each query, and whether it takes part."""
     scaled = wide((wide(query) * _scale(scale, query)).astype(query.dtype))
     scores = scaled @ np.swapaxes(_shared(wide(key), query), -1, -2)

@@ -57,7 +57,12 @@ def rotary_tables(length: int, dim: int, base: float = 10000.0, dtype: DTypeLike
 
 def _rotated(x: Array, cos: Array, sin: Array, interleaved: bool, out: Array | None) -> Array:
     pairs = cos.shape[-1] if cos.ndim else 0
-    fits = x.ndim > 0 < cos.ndim <= x.ndim and 0 < sin.ndim <= x.ndim and sin.shape[-1] == pairs and 2 * pairs <= x.shape[-1]
+    fits = (
+        x.ndim > 0 < cos.ndim <= x.ndim
+        and 0 < sin.ndim <= x.ndim
+        and sin.shape[-1] == pairs
+        and 2 * pairs <= x.shape[-1]
+    )
     try:
         fits = fits and np.broadcast_shapes(cos.shape[:-1], sin.shape[:-1], x.shape[:-1]) == x.shape[:-1]
     except ValueError:

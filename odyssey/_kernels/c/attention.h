@@ -237,8 +237,15 @@ static void K(att_mask_scores)(const ody_attention *a, size_t first, size_t coun
 
 /* Scores of a vector of queries to weights, in place. */
 static void K(att_weights)(real *p, size_t n, vec *most, vec *total, real *shrink) {
-    vec top = *most;
-    for (size_t j = 0; j < n; j++) top = v_max(v_load(p + j * ATT_QUERIES), top);
+    vec top = *most, other = top;
+    size_t i = 0;
+    for (; n - i >= 4; i += 4) {
+        const vec a = v_max(v_load(p + i * ATT_QUERIES), top), b = v_max(v_load(p + (i + 1) * ATT_QUERIES), other);
+        top = v_max(v_load(p + (i + 2) * ATT_QUERIES), a);
+        other = v_max(v_load(p + (i + 3) * ATT_QUERIES), b);
+    }
+    for (; i < n; i++) top = v_max(v_load(p + i * ATT_QUERIES), top);
+    top = v_max(other, top);
     const vec c = K(att_subtrahend)(top), by = K(att_weight)(v_sub(*most, c));
     vec sum[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
     size_t j = 0;

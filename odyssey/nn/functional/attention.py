@@ -40,7 +40,8 @@ def scaled_dot_product_attention(
 
 
 def _attention_backward(grad: Array, node: Node) -> Gradients:
-    return ops.scaled_dot_product_attention_backward(grad, *node.saved)
+    by_query, by_key, by_value = ops.scaled_dot_product_attention_backward(grad, *node.saved)
+    return by_query, by_key, by_value
 
 
 def rotary_embedding(x: TensorLike, cos: TensorLike, sin: TensorLike, interleaved: bool = False) -> Tensor:

@@ -119,7 +119,7 @@ def gradient_terms(grad: Array, query: Array, key: Array, value: Array, *_: Any,
 
 
 def beyond(position: int) -> Callable[..., float]:
-    """Weights below the smallest normal number count as 0: 2^23 (2^52) times the smallest subnormal, times the values."""
+    """Weights below the smallest normal number, so many times the smallest subnormal one, count as 0."""
 
     def factor(*args: Any, **_: Any) -> float:
         values = np.abs(args[position][np.isfinite(args[position])])
@@ -214,7 +214,9 @@ ATTENTION_OPS = [
         options=MASKS,
         regimes=ORDINARY,
         bench=MODELS[:2],
-        flops=lambda g, q, k, v, *_, **__: 5 * (q.size // max(q.shape[-1], 1)) * k.shape[-2] * (k.shape[-1] + v.shape[-1]),
+        flops=lambda g, q, k, v, *_, **__: (
+            5 * (q.size // max(q.shape[-1], 1)) * k.shape[-2] * (k.shape[-1] + v.shape[-1])
+        ),
     ),
     rotations(
         "rotary_embedding",
