@@ -74,6 +74,8 @@ MODULES = {
     "window": [],
     "conv": [],
     "pooling": [],
+    "attention": [],
+    "rotary": [],
 }
 
 GENERATED = Path("build/generated")

@@ -40,6 +40,7 @@ from odyssey._kernels.activations import (
     tanh,
     tanh_backward,
 )
+from odyssey._kernels.attention import scaled_dot_product_attention, scaled_dot_product_attention_backward
 from odyssey._kernels.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
 from odyssey._kernels.cross_entropy import cross_entropy, cross_entropy_backward
 from odyssey._kernels.elementwise import (
@@ -77,6 +78,7 @@ from odyssey._kernels.pooling import (
 )
 from odyssey._kernels.reduction_gradients import max_backward, min_backward, norm_backward, var_backward
 from odyssey._kernels.reductions import argmax, dot, logsumexp, max, mean, min, norm, sum, var
+from odyssey._kernels.rotary import rotary_embedding, rotary_embedding_backward, rotary_tables
 from odyssey._kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from odyssey.config import get_include, show_config
 
@@ -130,6 +132,9 @@ __all__ = [
     "softplus_backward",
     "tanh",
     "tanh_backward",
+    # attention
+    "scaled_dot_product_attention",
+    "scaled_dot_product_attention_backward",
     # conv
     "conv2d",
     "conv2d_backward_input",
@@ -188,6 +193,10 @@ __all__ = [
     "norm",
     "sum",
     "var",
+    # rotary
+    "rotary_embedding",
+    "rotary_embedding_backward",
+    "rotary_tables",
     # softmax
     "log_softmax",
     "log_softmax_backward",

@@ -8,6 +8,7 @@
  *   ody_columns  down the columns        sum over an axis that is not the last
  *   ody_gemm     matrix product          matmul, linear
  *   ody_conv     convolution, ody_pool   pooling
+ *   ody_attention                        attention
  *
  * Promises that hold for every slot (each slot's own contract stands above it):
  *   - the same bits on every instruction set: the vector is 16 float32 (8 float64) lanes wherever it runs, reductions
@@ -79,6 +80,7 @@ typedef struct ody_rows {
 } ody_rows;
 typedef void (*ody_rows_fn)(const ody_rows *);
 typedef void (*ody_labelled_rows_fn)(const ody_rows *); /* in[1] points to an int64 a row */
+typedef void (*ody_rotary_fn)(const ody_rows *); /* in[1] and in[2] have param[0] elements a row, at most n / 2 */
 
 /* in[0] is (m, n), rows in_step bytes apart, a row contiguous; in[1] and out are (n): a reduction over m for each column.
  * With ODY_PARTIAL out is the lanes, (lanes, n) with rows out_step bytes apart; with ODY_FOLD in[0] is a stack of such. */
@@ -157,6 +159,42 @@ typedef struct ody_pool {
 } ody_pool;
 typedef void (*ody_pool_fn)(const ody_pool *);
 typedef size_t (*ody_pool_workspace_fn)(const ody_pool *);
+
+/* Attention of the heads that share one head of keys: query is (heads, queries, depth), key (keys, depth), value (keys,
+ * value_depth), out (heads, queries, value_depth). Strides in elements; the last axes are contiguous. Query i sees the keys
+ * up to keys - queries + i where causal. attn_mask, or NULL: one byte a key, or one real that is added to the score; strides
+ * in bytes. The piece is the rows [row, row + rows) of the heads * queries, head after head.
+ * workspace: as many bytes as attention_workspace asks for, 64-byte aligned. */
+enum ody_mask {
+    ODY_MASK_BYTES, /* not 0: the key takes part */
+    ODY_MASK_ADD,
+};
+typedef struct ody_attention {
+    size_t heads, queries, keys, depth, value_depth;
+    const void *query, *key, *value;
+    void *out;
+    ptrdiff_t query_head, query_row, key_row, value_row, out_head, out_row;
+    const void *attn_mask;
+    ptrdiff_t mask_head, mask_row, mask_key;
+    int mask_kind; /* enum ody_mask */
+    int causal;
+    double scale;
+    void *most, *reciprocal; /* (heads, queries), or NULL: each row's largest score, and 1 / the sum of its weights */
+    size_t row, rows;
+    void *workspace;
+} ody_attention;
+typedef void (*ody_attention_fn)(const ody_attention *);
+
+/* The gradients of such a group. grad is as out is; dquery (heads, queries, depth), dkey (keys, depth) and dvalue (keys,
+ * value_depth) are contiguous. The piece is always the whole; forward.out, most and reciprocal are not used. */
+typedef struct ody_attention_gradient {
+    ody_attention forward; /* its workspace has as many bytes as attention_backward_workspace asks for */
+    const void *grad;
+    ptrdiff_t grad_head, grad_row;
+    void *dquery, *dkey, *dvalue;
+} ody_attention_gradient;
+typedef void (*ody_attention_backward_fn)(const ody_attention_gradient *);
+typedef size_t (*ody_attention_workspace_fn)(const ody_attention *);
 
 /* A slot pair: the same text compiled for float and for double. */
 #define ODY_PAIR(type, name) type name##_f32, name##_f64
@@ -370,6 +408,24 @@ typedef struct ody_kernels {
      * pixels is folded through the fixed tree, chunks are added in order. */
     ODY_PAIR(ody_conv_fn, conv2d_backward_weight);
     ODY_PAIR(ody_conv_sizes_fn, conv2d_backward_weight_sizes);
+
+    /* ---- attention: attention.h, attention_backward.h. Results overlap no input. A score is one chain of fma over depth
+     * ascending, from zero, of the query already scaled. Blocks of 128 keys from the first on: within one, sums are four
+     * interleaved chains of weights, and one chain of fma for each element, keys ascending. A key that is masked out takes
+     * no part, whatever it holds; nor does one whose score is -inf. A row without keys gives 0. Weights below the normal
+     * numbers count as 0. No zero is negative. --------------------------------------------------------------------- */
+
+    /* out = softmax(scale query key^T + attn_mask) value. */
+    ODY_PAIR(ody_attention_fn, attention);
+    ODY_PAIR(ody_attention_workspace_fn, attention_workspace);
+    /* Its gradients. What is masked out must be finite here. */
+    ODY_PAIR(ody_attention_backward_fn, attention_backward);
+    ODY_PAIR(ody_attention_workspace_fn, attention_backward_workspace);
+    /* out0 = in0 with its first 2 * param0 elements rotated pair by pair, the rest copied: in1 and in2 are the cosines and
+     * the sines of the angles, param0 of them a row; param1 multiplies the sines. The pairs are (i, i + param0), or
+     * (2 i, 2 i + 1). An element is fma(+-other, sin, own * cos). In place allowed on in0. */
+    ODY_PAIR(ody_rotary_fn, rotary_half);
+    ODY_PAIR(ody_rotary_fn, rotary_interleaved);
 
     /* ---- pooling: pooling.h. The result overlaps no input. -------------------------------------------------------- */
 

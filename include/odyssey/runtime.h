@@ -137,6 +137,33 @@ int ody_run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, 
 int ody_run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,
                  size_t itemsize);
 
+/* ---- attention_driver.c ------------------------------------------------------------------------------------------- */
+
+/* Attention, or its gradients, for every head of keys: one struct for the first, and how far, in bytes, the operands of the
+ * next lie along each axis. Operands that are NULL stay so. */
+typedef struct ody_attention_strides {
+    ptrdiff_t query, key, value, out, mask, grad, dquery, dkey, dvalue;
+} ody_attention_strides;
+typedef struct ody_attention_stack {
+    ody_attention_gradient first;
+    size_t itemsize;
+    int ndim;
+    size_t shape[ODY_MAX_DIMS];
+    ody_attention_strides stride[ODY_MAX_DIMS];
+} ody_attention_stack;
+/* f, or backward where there is one. */
+int ody_run_attention(const char *op, ody_attention_fn f, ody_attention_backward_fn backward,
+                      ody_attention_workspace_fn workspace, const ody_attention_stack *stack);
+
+/* Rotary embedding of a stack of rows: stride has, for each axis, those of x, the cosines, the sines and the result. */
+typedef struct ody_rotary {
+    ody_rows first;
+    int ndim;
+    size_t shape[ODY_MAX_DIMS];
+    ptrdiff_t stride[ODY_MAX_DIMS][4];
+} ody_rotary;
+void ody_run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t itemsize);
+
 /* The one hook of the entries: called with the operation's name and the bytes it moves, before the work. NULL, the
  * default, costs one predictable branch. */
 typedef void (*ody_hook_fn)(const char *op, size_t bytes);

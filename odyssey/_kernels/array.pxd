@@ -39,6 +39,10 @@ cdef ndarray contiguous(ndarray x)
 # x itself when rows along its last axis are contiguous and its leading axes fold into one stride; else a copy.
 cdef ndarray row_contiguous(ndarray x, ptrdiff_t *row_stride)
 
+# x itself when its last axis is contiguous and its strides are whole elements, as those of a view into a larger array; else
+# a copy.
+cdef ndarray rows_of(ndarray x)
+
 cdef int normalise_axis(object axis, int ndim, const char *op) except -1
 cdef int no_memory(const char *op) except -1
 cdef str describe(ndarray x)

@@ -187,6 +187,17 @@ cdef ndarray row_contiguous(ndarray x, ptrdiff_t *row_stride):
     return copy
 
 
+cdef ndarray rows_of(ndarray x):
+    cdef npy_intp item = PyArray_ITEMSIZE(x)
+    cdef int axis, last = PyArray_NDIM(x) - 1
+    if not PyArray_CHKFLAGS(x, NPY_ARRAY_ALIGNED) or (PyArray_STRIDES(x)[last] != item and PyArray_DIMS(x)[last] > 1):
+        return contiguous(x)
+    for axis in range(last):
+        if PyArray_STRIDES(x)[axis] % item:
+            return contiguous(x)
+    return x
+
+
 cdef int normalise_axis(object axis, int ndim, const char *op) except -1:
     cdef Py_ssize_t given
     try:

@@ -4,7 +4,9 @@ from libc.stddef cimport size_t
 
 from odyssey._kernels.kernels cimport (ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn, ody_rows,
                                        ody_rows_fn)
-from odyssey._kernels.runtime cimport ody_elementwise, ody_gemm_stack, ody_lines, ody_reduction, ody_task_fn
+from odyssey._kernels.runtime cimport (ody_attention_stack, ody_elementwise, ody_gemm_stack, ody_lines, ody_reduction,
+                                       ody_rotary, ody_task_fn)
+from odyssey._kernels.kernels cimport ody_attention_backward_fn, ody_attention_fn, ody_attention_workspace_fn
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
 
 # The active table. Switching it (odyssey.isa.use) is a single pointer store; a call reads it once.
@@ -27,3 +29,6 @@ cdef int run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f,
                          size_t itemsize) noexcept nogil
 cdef int run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,
                   size_t itemsize) noexcept nogil
+cdef int run_attention(const char *op, ody_attention_fn f, ody_attention_backward_fn backward,
+                       ody_attention_workspace_fn workspace, const ody_attention_stack *stack) noexcept nogil
+cdef void run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t itemsize) noexcept nogil

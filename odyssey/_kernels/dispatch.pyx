@@ -62,6 +62,15 @@ cdef int run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f
     return runtime.ody_run_pool(op, workspace, f, p, backward, itemsize)
 
 
+cdef int run_attention(const char *op, ody_attention_fn f, ody_attention_backward_fn backward,
+                       ody_attention_workspace_fn workspace, const ody_attention_stack *stack) noexcept nogil:
+    return runtime.ody_run_attention(op, f, backward, workspace, stack)
+
+
+cdef void run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t itemsize) noexcept nogil:
+    runtime.ody_run_rotary(op, f, r, itemsize)
+
+
 def tables():
     """The instruction sets of this build, best first: a list of (name, usable on this machine)."""
     found = []

@@ -86,6 +86,34 @@ cdef extern from "odyssey/kernels.h" nogil:
     ctypedef void (*ody_pool_fn)(const ody_pool *) noexcept nogil
     ctypedef size_t (*ody_pool_workspace_fn)(const ody_pool *) noexcept nogil
 
+    enum:
+        ODY_MASK_BYTES
+        ODY_MASK_ADD
+    ctypedef struct ody_attention:
+        size_t heads, queries, keys, depth, value_depth
+        const void *query
+        const void *key
+        const void *value
+        void *out
+        ptrdiff_t query_head, query_row, key_row, value_row, out_head, out_row
+        const void *attn_mask
+        ptrdiff_t mask_head, mask_row, mask_key
+        int mask_kind, causal
+        double scale
+        void *most
+        void *reciprocal
+        size_t row, rows
+    ctypedef struct ody_attention_gradient:
+        ody_attention forward
+        const void *grad
+        ptrdiff_t grad_head, grad_row
+        void *dquery
+        void *dkey
+        void *dvalue
+    ctypedef void (*ody_attention_fn)(const ody_attention *) noexcept nogil
+    ctypedef void (*ody_attention_backward_fn)(const ody_attention_gradient *) noexcept nogil
+    ctypedef size_t (*ody_attention_workspace_fn)(const ody_attention *) noexcept nogil
+
     ctypedef struct ody_kernels:
         const char *name
         # elementwise
@@ -191,6 +219,13 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_conv_sizes_fn conv2d_backward_input_sizes_f32, conv2d_backward_input_sizes_f64
         ody_conv_fn conv2d_backward_weight_f32, conv2d_backward_weight_f64
         ody_conv_sizes_fn conv2d_backward_weight_sizes_f32, conv2d_backward_weight_sizes_f64
+        # attention
+        ody_attention_fn attention_f32, attention_f64
+        ody_attention_workspace_fn attention_workspace_f32, attention_workspace_f64
+        ody_attention_backward_fn attention_backward_f32, attention_backward_f64
+        ody_attention_workspace_fn attention_backward_workspace_f32, attention_backward_workspace_f64
+        ody_rows_fn rotary_half_f32, rotary_half_f64
+        ody_rows_fn rotary_interleaved_f32, rotary_interleaved_f64
         # pooling
         ody_pool_fn max_pool2d_f32, max_pool2d_f64
         ody_pool_fn max_pool2d_backward_f32, max_pool2d_backward_f64

@@ -3,6 +3,8 @@ from libc.stddef cimport ptrdiff_t, size_t
 
 from odyssey._kernels.kernels cimport (ody_columns_fn, ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels,
                                        ody_map, ody_map_fn, ody_rows, ody_rows_fn)
+from odyssey._kernels.kernels cimport (ody_attention_backward_fn, ody_attention_fn, ody_attention_gradient,
+                                       ody_attention_workspace_fn)
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
 
 
@@ -92,3 +94,21 @@ cdef extern from "odyssey/runtime.h" nogil:
                             size_t itemsize) noexcept
     int ody_run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,
                      size_t itemsize) noexcept
+
+    ctypedef struct ody_attention_strides:
+        ptrdiff_t query, key, value, out, mask, grad, dquery, dkey, dvalue
+    ctypedef struct ody_attention_stack:
+        ody_attention_gradient first
+        size_t itemsize
+        int ndim
+        size_t shape[64]
+        ody_attention_strides stride[64]
+    int ody_run_attention(const char *op, ody_attention_fn f, ody_attention_backward_fn backward,
+                          ody_attention_workspace_fn workspace, const ody_attention_stack *stack) noexcept
+
+    ctypedef struct ody_rotary:
+        ody_rows first
+        int ndim
+        size_t shape[64]
+        ptrdiff_t stride[64][4]
+    void ody_run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t itemsize) noexcept

@@ -40,6 +40,10 @@ from odyssey.reference.activations import (
     tanh,
     tanh_backward,
 )
+from odyssey.reference.attention import (
+    scaled_dot_product_attention,
+    scaled_dot_product_attention_backward,
+)
 from odyssey.reference.conv import (
     conv2d,
     conv2d_backward_input,
@@ -103,6 +107,11 @@ from odyssey.reference.reductions import (
     sum,
     var,
     var_backward,
+)
+from odyssey.reference.rotary import (
+    rotary_embedding,
+    rotary_embedding_backward,
+    rotary_tables,
 )
 from odyssey.reference.softmax import (
     log_softmax,
@@ -176,7 +185,12 @@ __all__ = [
     "relu6",
     "relu6_backward",
     "relu_backward",
+    "rotary_embedding",
+    "rotary_embedding_backward",
+    "rotary_tables",
     "scale",
+    "scaled_dot_product_attention",
+    "scaled_dot_product_attention_backward",
     "selu",
     "selu_backward",
     "sgd_step",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from odyssey import reference
+from odyssey.reference import attention as attention_definition
 from odyssey.reference._arrays import wide
 from odyssey.typing import Array
 
@@ -246,6 +247,74 @@ def avg_pool2d(x: Array, *args: Any, **options: Any) -> Array:
 def avg_pool2d_backward(grad: Array, *args: Any, **options: Any) -> Array:
     """The same of the absolute values."""
     return reference.avg_pool2d_backward(np.abs(grad), *args, **options)
+
+
+# ---- attention -------------------------------------------------------------------------------------------------------
+
+
+def _attention_parts(
+    query: Array, key: Array, attn_mask: Array | None, is_causal: bool, scale: float | None
+) -> tuple[Array, Array]:
+    """The weights, and what their relative errors are proportional to: 1, the terms of the score and of the largest, and
+    the mean of these, for the sum."""
+    weights, part = attention_definition._weights(query, key, attn_mask, is_causal, scale)
+    by = np.abs(attention_definition._scale(scale, query))
+    terms = by * size_of(query) @ np.swapaxes(attention_definition._shared(size_of(key), query), -1, -2)
+    if attn_mask is not None and attn_mask.dtype != bool:
+        terms = terms + size_of(attn_mask)
+    terms = np.where(part, terms, 0)
+    terms = terms + np.max(terms, axis=-1, keepdims=True, initial=0)
+    return weights, 1 + terms + np.sum(weights * terms, axis=-1, keepdims=True)
+
+
+def attention(
+    query: Array,
+    key: Array,
+    value: Array,
+    attn_mask: Array | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Array:
+    """Σ w|v| · what w's error is proportional to."""
+    weights, relative = _attention_parts(query, key, attn_mask, is_causal, scale)
+    values = attention_definition._shared(size_of(value), query)
+    return np.asarray((weights * relative) @ np.where(np.isfinite(values), values, 0))
+
+
+def attention_backward(
+    grad: Array,
+    query: Array,
+    key: Array,
+    value: Array,
+    attn_mask: Array | None = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> tuple[Array, Array, Array]:
+    """The same of absolute values, differences as sums."""
+    weights, relative = _attention_parts(query, key, attn_mask, is_causal, scale)
+    shared, gathered = attention_definition._shared, attention_definition._gathered
+    by_weight = size_of(grad) @ np.swapaxes(shared(size_of(value), query), -1, -2)
+    weighted = weights * relative
+    slope = weighted * (by_weight + np.sum(weighted * by_weight, axis=-1, keepdims=True))
+    slope = slope * np.abs(attention_definition._scale(scale, query))
+    by_key = gathered(np.swapaxes(slope, -1, -2) @ size_of(query), key)
+    return slope @ shared(size_of(key), query), by_key, gathered(np.swapaxes(weighted, -1, -2) @ size_of(grad), value)
+
+
+def rotary_embedding(x: Array, cos: Array, sin: Array, interleaved: bool = False, **_: Any) -> Array:
+    """|a cos| + |b sin| for each pair."""
+    x, pairs = size_of(x), cos.shape[-1]
+    result = x.copy()
+    halves = (slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2))
+    first, second = halves if interleaved else (slice(pairs), slice(pairs, 2 * pairs))
+    result[..., first] = x[..., first] * size_of(cos) + x[..., second] * size_of(sin)
+    result[..., second] = x[..., first] * size_of(sin) + x[..., second] * size_of(cos)
+    return result
+
+
+def rotary_tables(length: int, dim: int, **_: Any) -> Array:
+    """1 + the angle, which is at most the position."""
+    return np.broadcast_to(1.0 + np.arange(length)[:, np.newaxis], (length, dim // 2))
 
 
 # ---- optimizers ------------------------------------------------------------------------------------------------------

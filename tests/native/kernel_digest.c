@@ -117,6 +117,76 @@ static void exercise_rows(ody_rows_fn f, int bits, int labels) {
 static void exercise_ody_rows_fn(ody_rows_fn f, int bits) { exercise_rows(f, bits, 0); }
 static void exercise_ody_labelled_rows_fn(ody_labelled_rows_fn f, int bits) { exercise_rows(f, bits, 1); }
 
+static void exercise_ody_rotary_fn(ody_rotary_fn f, int bits) {
+    const size_t step = 300 * (size_t)bits / 8;
+    for (int wild = 0; wild < 2; wild++) {
+        prepare(bits, wild);
+        for (int s = 1; s < SIZES && sizes[s] <= 257; s++)
+            for (int part = 2; part < 4; part++) {
+                ody_rows r = {.rows = 5, .n = sizes[s], .param = {(double)(sizes[s] / (size_t)part), part == 2 ? 1 : -1}};
+                for (int i = 0; i < 3; i++) r.in[i] = in[i], r.in_step[i] = (ptrdiff_t)step;
+                r.out[0] = out[0], r.out_step[0] = (ptrdiff_t)step;
+                f(&r);
+                absorb(out[0], 5 * 300, bits);
+            }
+    }
+}
+
+/* Attention of two heads over one of keys; masks of either kind, causal or not, tiles of one row and of many. */
+static void attention_of(ody_attention_gradient *g, int bits, int s, int kind) {
+    static const struct { size_t queries, keys, depth, value_depth; } shape[] = {
+        {1, 1, 1, 1}, {1, 140, 40, 33}, {3, 17, 16, 8}, {9, 130, 7, 65}, {20, 33, 17, 16}, {37, 300, 9, 5}, {6, 4, 3, 2},
+    };
+    const size_t item = (size_t)bits / 8;
+    *g = (ody_attention_gradient){.forward = {
+        .heads = 2, .queries = shape[s].queries, .keys = shape[s].keys, .depth = shape[s].depth,
+        .value_depth = shape[s].value_depth, .query = in[0], .key = in[1], .value = in[2], .out = out[0], .scale = 0.25,
+        .causal = kind & 1, .rows = 2 * shape[s].queries}};
+    ody_attention *a = &g->forward;
+    a->query_row = (ptrdiff_t)a->depth + 1, a->query_head = a->query_row * (ptrdiff_t)a->queries;
+    a->key_row = (ptrdiff_t)a->depth + 2, a->value_row = (ptrdiff_t)a->value_depth;
+    a->out_row = (ptrdiff_t)a->value_depth, a->out_head = a->out_row * (ptrdiff_t)a->queries;
+    if (kind & 2) {
+        a->attn_mask = in[3];
+        a->mask_kind = kind & 4 ? ODY_MASK_ADD : ODY_MASK_BYTES;
+        a->mask_key = (ptrdiff_t)(kind & 4 ? item : 4);
+        a->mask_row = kind & 8 ? 0 : a->mask_key * (ptrdiff_t)a->keys;
+    }
+    g->grad = (const char *)in[3] + 64, g->grad_row = a->out_row, g->grad_head = a->out_head;
+    g->dquery = out[0], g->dkey = out[1], g->dvalue = out[2];
+}
+
+enum { SHAPES = 7, KINDS = 16 };
+static void exercise_ody_attention_fn(ody_attention_fn f, ody_attention_workspace_fn workspace, int bits) {
+    for (int wild = 0; wild < 2; wild++) {
+        prepare(bits, wild);
+        for (int s = 0; s < SHAPES; s++)
+            for (int kind = 0; kind < KINDS; kind++) {
+                ody_attention_gradient g;
+                attention_of(&g, bits, s, kind);
+                g.forward.workspace = aligned_alloc(64, workspace(&g.forward) / 64 * 64 + 64);
+                f(&g.forward);
+                free(g.forward.workspace);
+                absorb(out[0], g.forward.rows * g.forward.value_depth, bits);
+            }
+    }
+}
+static void exercise_ody_attention_backward_fn(ody_attention_backward_fn f, ody_attention_workspace_fn workspace, int bits) {
+    prepare(bits, 0);
+    for (int s = 0; s < SHAPES; s++)
+        for (int kind = 0; kind < KINDS; kind++) {
+            ody_attention_gradient g;
+            attention_of(&g, bits, s, kind);
+            const ody_attention *a = &g.forward;
+            g.forward.workspace = aligned_alloc(64, workspace(a) / 64 * 64 + 64);
+            f(&g);
+            free(g.forward.workspace);
+            absorb(out[0], a->rows * a->depth, bits);
+            absorb(out[1], a->keys * a->depth, bits);
+            absorb(out[2], a->keys * a->value_depth, bits);
+        }
+}
+
 static void exercise_ody_columns_fn(ody_columns_fn f, int bits) {
     const size_t item = (size_t)bits / 8;
     static _Alignas(64) char scratch[ODY_COLUMN_SCRATCH * 64];
@@ -233,6 +303,11 @@ int main(void) {
     state = 1;                                                                                                         \
     hash = 14695981039346656037u;                                                                                      \
     exercise_ody_gemm_fn(TABLE.name, TABLE.workspace, bits);                                                           \
+    printf("%s %016" PRIx64 "\n", #name, hash);
+#define ATTENTION_SLOT(type, name, workspace, bits)                                                                    \
+    state = 1;                                                                                                         \
+    hash = 14695981039346656037u;                                                                                      \
+    exercise_##type(TABLE.name, TABLE.workspace, bits);                                                                \
     printf("%s %016" PRIx64 "\n", #name, hash);
 #define POOL_SLOT(name, bits)                                                                                          \
     state = 1;                                                                                                         \

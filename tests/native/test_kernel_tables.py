@@ -47,7 +47,9 @@ def slots() -> str:
             # Probes measure and compute nothing; of a convolution's slots the one for sizes stands for all.
             if type_.endswith(("workspace_fn", "sizes_fn", "probe_fn", "conv_fn")):
                 continue
-            if type_ == "ody_pool_fn":
+            if type_ in ("ody_attention_fn", "ody_attention_backward_fn"):
+                lines.append(f"ATTENTION_SLOT({type_}, {name}_f{bits}, {name}_workspace_f{bits}, {bits})")
+            elif type_ == "ody_pool_fn":
                 lines.append(f"POOL_SLOT({name}_f{bits}, {bits})")
             elif type_ == "ody_gemm_fn":
                 lines.append(f"GEMM_SLOT({name}_f{bits}, {name}_workspace_f{bits}, {bits})")

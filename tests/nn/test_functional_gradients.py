@@ -268,3 +268,24 @@ def test_arrays_stand_for_tensors_and_nothing_is_recorded_for_them():
 def test_every_function_is_documented_and_exported():
     for name in F.__all__:
         assert getattr(F, name).__doc__, name
+
+
+@pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"scale": 0.3}], ids=str)
+def test_attention(options):
+    gradcheck(
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, **options), tensors((2, 4, 3, 5), (2, 2, 4, 5), (2, 2, 4, 3))
+    )
+
+
+def test_attention_under_a_mask():
+    mask = np.array([[True, False, True], [False, True, True]])
+    gradcheck(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, mask), tensors((2, 4), (3, 4), (3, 2)))
+    added = np.array([0.5, -np.inf, -1.0])
+    gradcheck(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, added), tensors((2, 4), (3, 4), (3, 2)))
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_rotary_embedding(interleaved):
+    cos, sin = od.rotary_tables(5, 6, dtype=np.float64)
+    gradcheck(lambda x: F.rotary_embedding(x, cos, sin, interleaved), tensors((2, 5, 8)))
+    gradcheck(lambda x: F.rotary_embedding(F.scale(x, 2.0), cos, sin, interleaved), tensors((5, 6)))

@@ -15,3 +15,7 @@
 #include "conv_slots.h"
 #include "conv_weight.h"
 #include "pooling.h"
+#include "attention_tiles.h"
+#include "attention.h"
+#include "attention_backward.h"
+#include "rotary.h"

@@ -44,6 +44,9 @@ const ody_kernels ODY_TABLE = {
     /* convolution */
     ROW(conv2d), ROW(conv2d_pack), ROW(conv2d_sizes), ROW(conv2d_backward_input), ROW(conv2d_backward_input_pack),
     ROW(conv2d_backward_input_sizes), ROW(conv2d_backward_weight), ROW(conv2d_backward_weight_sizes),
+    /* attention */
+    ROW(attention), ROW(attention_workspace), ROW(attention_backward), ROW(attention_backward_workspace),
+    ROW(rotary_half), ROW(rotary_interleaved),
     /* pooling */
     ROW(max_pool2d), ROW(max_pool2d_backward), ROW(avg_pool2d), ROW(avg_pool2d_backward), ROW(pool_workspace),
     ROW(global_avg_pool2d), ROW(global_avg_pool2d_backward),

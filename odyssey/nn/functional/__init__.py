@@ -21,6 +21,7 @@ from odyssey.nn.functional.activations import (
     softplus,
     tanh,
 )
+from odyssey.nn.functional.attention import rotary_embedding, scaled_dot_product_attention
 from odyssey.nn.functional.conv import conv2d
 from odyssey.nn.functional.elementwise import (
     add,
@@ -96,7 +97,9 @@ __all__ = [
     "relu",
     "relu6",
     "reshape",
+    "rotary_embedding",
     "scale",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "silu",

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from odyssey.testing.case import Case
 from odyssey.testing.cases.activations import ACTIVATIONS
+from odyssey.testing.cases.attention import ATTENTION_OPS
 from odyssey.testing.cases.elementwise import ELEMENTWISE
 from odyssey.testing.cases.images import IMAGES
 from odyssey.testing.cases.optimizers import OPTIMIZERS
@@ -30,7 +31,17 @@ from odyssey.testing.cases.softmax import ROW_OPS
 __all__ = ["CASES", "select"]
 
 CASES: dict[str, Case] = {
-    case.op: case for case in (*ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *ROW_OPS, *LINEAR, *IMAGES, *OPTIMIZERS)
+    case.op: case
+    for case in (
+        *ELEMENTWISE,
+        *ACTIVATIONS,
+        *REDUCTIONS,
+        *ROW_OPS,
+        *LINEAR,
+        *ATTENTION_OPS,
+        *IMAGES,
+        *OPTIMIZERS,
+    )
 }
 
 
