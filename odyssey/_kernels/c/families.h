@@ -4,6 +4,7 @@
 #include "activations.h"
 #include "optim.h"
 #include "epilogue.h"
+#include "gemm_few.h"
 #include "gemm.h"
 #include "probe.h"
 #include "reductions.h"

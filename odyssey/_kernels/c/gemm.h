@@ -7,6 +7,8 @@
  *   panel   what a tile reads, laid out in the order it is read: A as (k, MR), B as (k, NR = vecs*LANES)
  *   block   as many panels as a cache level holds: B's panel stays in L1, A's block in L2, B's block in L3
  *
+ * A few rows times a large matrix go another way (gemm_few.h).
+ *
  * B is packed only when it is not already readable in rows, or is large enough to be walked many times; A is packed
  * unless it already looks like a panel (a column-major A, or a single row).
  */
@@ -39,13 +41,6 @@ enum {
     GEMM_AHEAD = 40,     /* rows of B to fetch ahead when it is read once, from memory */
     GEMM_L3 = 4 << 20,   /* bytes a packed block of B may fill */
 };
-
-/* Loops over a tile's registers must vanish entirely, or its accumulators would live in memory. */
-#if defined(ODY_ISA_AVX512) || defined(ODY_ISA_AVX2) || defined(ODY_ISA_NEON)
-#define UNROLL _Pragma("GCC unroll 16")
-#else
-#define UNROLL
-#endif
 
 #define GEMM_KEY(rows, vecs) ((rows) * 16 + (vecs))
 #endif
@@ -277,11 +272,16 @@ static K(gemm_plan) K(plan_gemm)(const ody_gemm *g) {
 }
 
 static size_t K(gemm_workspace)(const ody_gemm *g) {
+    if (K(few_rows)(g)) return K(few_workspace)(g);
     K(gemm_plan) p = K(plan_gemm)(g);
     return (p.a_elements + p.b_elements + p.tail_elements) * sizeof(real);
 }
 
 static void K(gemm)(const ody_gemm *g) {
+    if (K(few_rows)(g)) {
+        K(few)(g);
+        return;
+    }
     const real *a = g->a, *b = g->b, *bias = g->bias;
     real *c = g->c;
     const K(gemm_plan) p = K(plan_gemm)(g);
