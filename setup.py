@@ -74,6 +74,7 @@ MODULES = {
     "window": [],
     "conv": [],
     "pooling": [],
+    "sampling": [],
 }
 
 GENERATED = Path("build/generated")

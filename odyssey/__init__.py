@@ -77,8 +77,10 @@ from odyssey._kernels.pooling import (
 )
 from odyssey._kernels.reduction_gradients import max_backward, min_backward, norm_backward, var_backward
 from odyssey._kernels.reductions import argmax, dot, logsumexp, max, mean, min, norm, sum, var
+from odyssey._kernels.sampling import sample, topk_sample, topp_sample
 from odyssey._kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from odyssey.config import get_include, show_config
+from odyssey.packing import PackedWeight, pack
 
 if TYPE_CHECKING:
     from odyssey import config, data, errors, memory, models, nn, optim, reference, serialization, testing, training
@@ -166,6 +168,9 @@ __all__ = [
     "adam_step",
     "adamw_step",
     "sgd_step",
+    # packing
+    "PackedWeight",
+    "pack",
     # pooling
     "avg_pool2d",
     "avg_pool2d_backward",
@@ -188,6 +193,10 @@ __all__ = [
     "norm",
     "sum",
     "var",
+    # sampling
+    "sample",
+    "topk_sample",
+    "topp_sample",
     # softmax
     "log_softmax",
     "log_softmax_backward",

@@ -81,6 +81,9 @@ from odyssey.reference.optim import (
     adamw_step,
     sgd_step,
 )
+from odyssey.reference.packing import (
+    pack,
+)
 from odyssey.reference.pooling import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -103,6 +106,11 @@ from odyssey.reference.reductions import (
     sum,
     var,
     var_backward,
+)
+from odyssey.reference.sampling import (
+    sample,
+    topk_sample,
+    topp_sample,
 )
 from odyssey.reference.softmax import (
     log_softmax,
@@ -168,6 +176,7 @@ __all__ = [
     "multiply",
     "norm",
     "norm_backward",
+    "pack",
     "power",
     "prelu",
     "prelu_backward",
@@ -176,6 +185,7 @@ __all__ = [
     "relu6",
     "relu6_backward",
     "relu_backward",
+    "sample",
     "scale",
     "selu",
     "selu_backward",
@@ -194,6 +204,8 @@ __all__ = [
     "sum",
     "tanh",
     "tanh_backward",
+    "topk_sample",
+    "topp_sample",
     "var",
     "var_backward",
 ]

@@ -5,6 +5,7 @@
 #include "optim.h"
 #include "epilogue.h"
 #include "gemm_few.h"
+#include "packed.h"
 #include "gemm.h"
 #include "probe.h"
 #include "reductions.h"
@@ -16,3 +17,4 @@
 #include "conv_slots.h"
 #include "conv_weight.h"
 #include "pooling.h"
+#include "sampling.h"

@@ -25,12 +25,13 @@ from odyssey.testing.cases.images import IMAGES
 from odyssey.testing.cases.optimizers import OPTIMIZERS
 from odyssey.testing.cases.products import LINEAR
 from odyssey.testing.cases.reductions import REDUCTIONS
+from odyssey.testing.cases.sampling import SAMPLING
 from odyssey.testing.cases.softmax import ROW_OPS
 
 __all__ = ["CASES", "select"]
 
 CASES: dict[str, Case] = {
-    case.op: case for case in (*ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *ROW_OPS, *LINEAR, *IMAGES, *OPTIMIZERS)
+    case.op: case for case in (*ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *ROW_OPS, *LINEAR, *IMAGES, *OPTIMIZERS, *SAMPLING)
 }
 
 
