@@ -26,6 +26,17 @@ static void part_of(size_t n, size_t parts, size_t index, size_t unit, size_t *s
     if (*end > n) *end = n;
 }
 
+/* Where column `column` of b begins; of packed ones a multiple of 64 is the first of a panel. */
+static const void *columns_from(const ody_gemm *g, const char *b, size_t column, ptrdiff_t item) {
+    switch (g->format) {
+    case ODY_STRIDED: return b + (ptrdiff_t)column * g->b_col * item;
+    case ODY_PANELS: return b + column * g->k * (size_t)item;
+    case ODY_BF16: return b + column * (g->k + g->k % 2) * 2;
+    case ODY_F16: return b + column * g->k * 2;
+    default: return b + column * g->k;
+    }
+}
+
 static void gemm_task(void *context, size_t task) {
     gemm_job *job = context;
     const ody_gemm_stack *stack = job->stack;
@@ -49,7 +60,8 @@ static void gemm_task(void *context, size_t task) {
     g.n = column_end - column;
     if (g.m == 0 || g.n == 0) return;
     g.a = a + (ptrdiff_t)row * g.a_row * item;
-    g.b = b + (ptrdiff_t)column * g.b_col * item;
+    g.b = columns_from(&g, b, column, item);
+    if (g.scale) g.scale = (const float *)g.scale + column;
     g.c = c + ((ptrdiff_t)row * g.c_row + (ptrdiff_t)column) * item;
     if (bias) g.bias = bias + (ptrdiff_t)column * item;
     size_t bytes = job->workspace(&g);

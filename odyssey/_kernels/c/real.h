@@ -117,6 +117,7 @@
 #define v_reduce_add ODY_V(reduce_add)
 #define v_reduce_min ODY_V(reduce_min)
 #define v_reduce_max ODY_V(reduce_max)
+#define v_compress ODY_V(compress)
 #define v_transpose ODY_V(transpose)
 #define v_unzip ODY_V(unzip)
 #define V_PARTS ODY_V(PARTS)
