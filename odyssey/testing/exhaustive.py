@@ -13,12 +13,11 @@ import inspect
 import os
 import signal
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import numpy as np
@@ -255,23 +254,18 @@ def sweep(
 
     Gives what is known of a function so far each time another piece is done; it is complete when its `inputs` are all
     there are. `begun` is what an earlier sweep had come to, to go on from there. `speed` is seconds an input, to cut
-    the work into pieces that last alike. An interrupt ends the processes after the pieces they are at.
+    the work into pieces that last alike. An interrupt ends the processes at once.
     """
     jobs = jobs or len(os.sched_getaffinity(0))
     count = -(-INPUTS // stride)
-    with _processes(jobs) as pool:
+    with _Workers(jobs) as workers:
         for function in chosen:
             empty = Sweep(function.name, tuple(isas), differing=dict.fromkeys(isas[1:], 0), differs_at={})
             total = (begun or {}).get(function.name, empty)
             size = _piece((speed or {}).get(function.name, 1e-8), -(-(count - total.inputs) // jobs))
-            starts = iter(range(total.inputs, count, size))
-            pieces: deque[Future[Sweep]] = deque()
-            while True:
-                while len(pieces) < 3 * jobs and (start := next(starts, None)) is not None:
-                    pieces.append(pool.submit(sweep_part, function, isas, start, min(size, count - start), stride))
-                if not pieces:
-                    break
-                total += pieces.popleft().result()
+            starts = range(total.inputs, count, size)
+            for part in workers.run((function, isas, start, min(size, count - start), stride) for start in starts):
+                total += part
                 yield function, total
 
 
@@ -280,13 +274,66 @@ def _piece(seconds: float, share: int) -> int:
     return max(1, min(max(int(SECONDS / seconds), BLOCK), share))
 
 
-class _processes(ProcessPoolExecutor):
-    """Worker processes that leave an interrupt to their parent, which does not wait for what it has not begun."""
+class _Workers:
+    """Processes that sweep parts. Each has a pipe of its own and shares no lock, so killing it is safe at any time.
+
+    They are spawned, not forked: whoever shows progress has threads, and a fork would copy their locks.
+    """
 
     def __init__(self, jobs: int) -> None:
-        # Spawned, not forked: whoever shows progress has threads, and a fork would copy their locks.
-        leave = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-        super().__init__(jobs, mp_context=get_context("spawn"), initializer=leave)
+        self._context = get_context("spawn")
+        self._jobs = jobs
+        self._processes: list[Any] = []
+        self._pipes: list[Connection] = []
 
-    def __exit__(self, *error: Any) -> None:
-        self.shutdown(wait=True, cancel_futures=True)
+    def __enter__(self) -> _Workers:
+        for _ in range(self._jobs):
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(target=_serve, args=(theirs,), daemon=True)
+            self._processes.append(process)
+            self._pipes.append(ours)
+            process.start()
+            theirs.close()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.join()
+
+    def run(self, tasks: Iterable[tuple[Any, ...]]) -> Iterator[Sweep]:
+        """The parts, in the order of the tasks."""
+        waiting = enumerate(tasks)
+        idle, busy = list(self._pipes), dict[Connection, int]()
+        done = dict[int, Sweep]()
+        wanted = 0
+        while True:
+            while idle and (task := next(waiting, None)) is not None:
+                pipe = idle.pop()
+                busy[pipe], arguments = task
+                pipe.send(arguments)
+            if not busy:
+                return
+            for ready in wait(list(busy)):
+                assert isinstance(ready, Connection)
+                answer = ready.recv()
+                if isinstance(answer, BaseException):
+                    raise answer
+                done[busy.pop(ready)] = answer
+                idle.append(ready)
+            while wanted in done:
+                yield done.pop(wanted)
+                wanted += 1
+
+
+def _serve(pipe: Connection) -> None:
+    """A process's life: sweep what it is sent, until there is nobody left to send. An interrupt is the parent's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            task = pipe.recv()
+            try:
+                pipe.send(sweep_part(*task))
+            except Exception as error:
+                pipe.send(error)
