@@ -147,28 +147,32 @@ LARGEST = np.uint64((1023 + 127) << 52)
 PER_ULP = np.uint64((2 * 1023 + 23) << 52)  # less the bits of 2^e: the bits of 2^(23 - e)
 
 
-def ulp_errors(got: Array, want: Array) -> Array:
+def ulp_errors(got: Array, want: Array, room: Array | None = None) -> Array:
     """|got - want| in units in the last place of a float32 at `want`; got is float32, want float64.
 
     Subnormals have a last place too. Beyond the largest float32 the next one is 2^128, and is inf. Where NaN and number
-    are confused, or a zero has the wrong sign, the error is infinite.
+    are confused, or a zero has the wrong sign, the error is infinite. `room`, three float64 for each result, is where
+    to work: with much to do, memory from the system each time would cost more than the work.
 
     >>> ulp_errors(np.float32([1, 1, 0]), np.float64([1, 1 + 2**-24, -1e-60]))
     array([0. , 0.5, inf])
     """
-    exact = np.clip(want, -TOP, TOP)
-    size = exact.view(np.uint64) & EXPONENT
+    error, exact, per_ulp = np.empty((3, got.size)) if room is None else room[:, : got.size]
+    np.clip(want, -TOP, TOP, out=exact)
+    size = per_ulp.view(np.uint64)
+    np.bitwise_and(exact.view(np.uint64), EXPONENT, out=size)
     np.maximum(size, SMALLEST, out=size)
     np.minimum(size, LARGEST, out=size)
-    per_ulp = np.subtract(PER_ULP, size, out=size).view(np.float64)
-    error = got.astype(np.float64)
+    np.subtract(PER_ULP, size, out=size)
+    error[...] = got
     np.clip(error, -TOP, TOP, out=error)
     error -= exact
     np.abs(error, out=error)
     error *= per_ulp
     if np.isnan(error.max(initial=0.0)):
         confused = np.isnan(got) != np.isnan(want)
-        error = np.where(confused, np.inf, np.where(np.isnan(error), 0.0, error))
+        error[np.isnan(error)] = 0
+        error[confused] = np.inf
     if not got.all():
         error[(got == 0) & (np.signbit(got) != np.signbit(want))] = np.inf
     return error
@@ -190,24 +194,26 @@ def sweep_part(function: Function, isas: Sequence[str], start: int, count: int, 
     total = Sweep(function.name, tuple(isas), differing=dict.fromkeys(isas[1:], 0), differs_at={})
     began = time.perf_counter()
     with od.threads.limit(1), np.errstate(all="ignore"):
+        inputs, results, others = np.empty((3, BLOCK), np.float32)
+        steps, exact, room = np.arange(BLOCK) * stride, np.empty(BLOCK), np.empty((3, BLOCK))
         for first in range(start, start + count, BLOCK):
-            places = np.arange(first, min(first + BLOCK, start + count), dtype=np.uint64)
-            x = (places * np.uint64(stride)).astype(np.uint32).view(np.float32)
-            got, want = np.empty_like(x), x.astype(np.float64)
+            n = min(BLOCK, start + count - first)
+            x, got, other, want = inputs[:n], results[:n], others[:n], exact[:n]
+            np.add(steps[:n], first * stride, out=x.view(np.uint32), casting="unsafe")
+            want[...] = x
             with od.isa.use(isas[0]):
                 call(x, **options, out=got)
                 call(want, **(options | rounded), out=want)
-            total += _judge(function, total, x, got, want)
+            total += _judge(function, total, x, got, want, room)
             for isa in isas[1:]:
-                other = np.empty_like(x)
                 with od.isa.use(isa):
                     call(x, **options, out=other)
                 total += _compare(total, isa, x, got, other)
     return replace(total, seconds=time.perf_counter() - began)
 
 
-def _judge(function: Function, total: Sweep, x: Array, got: Array, want: Array) -> Sweep:
-    error = ulp_errors(got, want)
+def _judge(function: Function, total: Sweep, x: Array, got: Array, want: Array, room: Array) -> Sweep:
+    error = ulp_errors(got, want, room)
     at = int(error.argmax())
     part = Sweep(total.name, total.isas, x.size, float(error[at]), float(x[at]))
     if not function.tail:
