@@ -51,7 +51,8 @@ def with_p(draw: Draw, size: Shape, p: float = 0.9, **options: Any) -> Call:
 
 VOCABULARIES = (1, 2, 7, 15, 16, 17, 33, 65, 130, 1000, (0, 5), (3, 17), (40, 100), (9, 700))
 LARGE = (32_000, (3, 5003))
-COMMON: Options = ({}, {"temperature": 0.0}, {"temperature": 0.25}, {"temperature": 3.0}, {"masked": 0.7}, {"rounded": 1.0})
+TEMPERATURES: Options = ({}, {"temperature": 0.0}, {"temperature": 0.25}, {"temperature": 3.0})
+COMMON: Options = (*TEMPERATURES, {"masked": 0.7}, {"rounded": 1.0})
 WHY = "The same number draws the same token, unless it falls within a few ulp of where two tokens meet."
 NO_GRADIENT = "an index has no gradient"
 BENCH = (32_000, 151_936)
