@@ -74,6 +74,10 @@ MODULES = {
     "window": [],
     "conv": [],
     "pooling": [],
+    "norms": [],
+    "normalise": [],
+    "embedding": [],
+    "dropout": [],
 }
 
 GENERATED = Path("build/generated")

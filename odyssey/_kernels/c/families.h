@@ -15,3 +15,7 @@
 #include "conv_slots.h"
 #include "conv_weight.h"
 #include "pooling.h"
+#include "norms.h"
+#include "normalise.h"
+#include "embedding.h"
+#include "dropout.h"

@@ -47,4 +47,11 @@ const ody_kernels ODY_TABLE = {
     /* pooling */
     ROW(max_pool2d), ROW(max_pool2d_backward), ROW(avg_pool2d), ROW(avg_pool2d_backward), ROW(pool_workspace),
     ROW(global_avg_pool2d), ROW(global_avg_pool2d_backward),
+    /* norms */
+    ROW(rms_norm), ROW(layer_norm), ROW(rms_norm_backward), ROW(layer_norm_backward), ROW(affine),
+    ROW(normalise), ROW(normalise_backward),
+    /* embedding */
+    ROW(embedding), ROW(embedding_backward),
+    /* dropout */
+    ROW(dropout),
 };

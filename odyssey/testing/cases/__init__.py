@@ -22,6 +22,9 @@ from odyssey.testing.case import Case
 from odyssey.testing.cases.activations import ACTIVATIONS
 from odyssey.testing.cases.elementwise import ELEMENTWISE
 from odyssey.testing.cases.images import IMAGES
+from odyssey.testing.cases.lookups import LOOKUPS
+from odyssey.testing.cases.normalise import NORMALISE
+from odyssey.testing.cases.norms import NORMS
 from odyssey.testing.cases.optimizers import OPTIMIZERS
 from odyssey.testing.cases.products import LINEAR
 from odyssey.testing.cases.reductions import REDUCTIONS
@@ -29,9 +32,10 @@ from odyssey.testing.cases.softmax import ROW_OPS
 
 __all__ = ["CASES", "select"]
 
-CASES: dict[str, Case] = {
-    case.op: case for case in (*ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *ROW_OPS, *LINEAR, *IMAGES, *OPTIMIZERS)
-}
+FAMILIES = (
+    ELEMENTWISE, ACTIVATIONS, REDUCTIONS, ROW_OPS, NORMS, NORMALISE, LOOKUPS, LINEAR, IMAGES, OPTIMIZERS,
+)  # fmt: skip
+CASES: dict[str, Case] = {case.op: case for family in FAMILIES for case in family}
 
 
 def select(ops: tuple[str, ...] | None = None, families: tuple[str, ...] | None = None) -> list[Case]:
