@@ -77,6 +77,10 @@ MODULES = {
     "attention": [],
     "rotary": [],
     "sampling": [],
+    "norms": [],
+    "normalise": [],
+    "embedding": [],
+    "dropout": [],
 }
 
 GENERATED = Path("build/generated")

@@ -43,6 +43,7 @@ from odyssey._kernels.activations import (
 from odyssey._kernels.attention import scaled_dot_product_attention, scaled_dot_product_attention_backward
 from odyssey._kernels.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
 from odyssey._kernels.cross_entropy import cross_entropy, cross_entropy_backward
+from odyssey._kernels.dropout import dropout, dropout_backward
 from odyssey._kernels.elementwise import (
     add,
     axpy,
@@ -66,7 +67,18 @@ from odyssey._kernels.elementwise import (
     sqrt,
     subtract,
 )
+from odyssey._kernels.embedding import embedding, embedding_backward
 from odyssey._kernels.linear import linear, matmul
+from odyssey._kernels.normalise import (
+    batch_norm,
+    batch_norm_backward,
+    fold_batch_norm,
+    group_norm,
+    group_norm_backward,
+    instance_norm,
+    instance_norm_backward,
+)
+from odyssey._kernels.norms import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from odyssey._kernels.optim import adam_step, adamw_step, sgd_step
 from odyssey._kernels.pooling import (
     avg_pool2d,
@@ -144,6 +156,9 @@ __all__ = [
     # cross_entropy
     "cross_entropy",
     "cross_entropy_backward",
+    # dropout
+    "dropout",
+    "dropout_backward",
     # elementwise
     "add",
     "axpy",
@@ -166,9 +181,25 @@ __all__ = [
     "sin",
     "sqrt",
     "subtract",
+    # embedding
+    "embedding",
+    "embedding_backward",
     # linear
     "linear",
     "matmul",
+    # normalise
+    "batch_norm",
+    "batch_norm_backward",
+    "fold_batch_norm",
+    "group_norm",
+    "group_norm_backward",
+    "instance_norm",
+    "instance_norm_backward",
+    # norms
+    "layer_norm",
+    "layer_norm_backward",
+    "rms_norm",
+    "rms_norm_backward",
     # optim
     "adam_step",
     "adamw_step",

@@ -1,7 +1,7 @@
 /* The kernel table: one slot per kernel, written once per element type, compiled once per instruction set.
  *
  * A kernel is a pure function over raw memory: no Python, no threads, no allocation, no global state. It takes one
- * struct that says where its operands lie. Five call shapes carry every family:
+ * struct that says where its operands lie. These call shapes carry every family:
  *
  *   ody_map      element by element      exp, add, relu_backward, adam_step ...
  *   ody_rows     row by row              softmax, sum over the last axis, cross_entropy ...
@@ -9,6 +9,8 @@
  *   ody_gemm     matrix product          matmul, linear
  *   ody_conv     convolution, ody_pool   pooling
  *   ody_attention                        attention
+ *   ody_norm     group by group          batch_norm, group_norm, instance_norm
+ *   ody_scatter  row by row of a table   embedding_backward;   ody_dropout   dropout
  *
  * Promises that hold for every slot (each slot's own contract stands above it):
  *   - the same bits on every instruction set: the vector is 16 float32 (8 float64) lanes wherever it runs, reductions
@@ -36,6 +38,7 @@ enum {
     /* Reductions of long sequences, chunk by chunk: ODY_CHUNK_BYTES of elements in each but the last. */
     ODY_PARTIAL = 2u, /* stop before the lanes are folded: a result is one vector (ODY_VECTOR_BYTES) of partials */
     ODY_CONTINUE = 8u, /* with ODY_PARTIAL, rows: go on from the lanes found there; what came before was whole blocks */
+    ODY_GIVEN = 32u,   /* norms: mean and variance are given, not computed */
     ODY_FOLD = 4u,    /* the input is such partials, one vector a chunk and n of them, in the order of the chunks */
 };
 
@@ -225,6 +228,44 @@ enum {
     ODY_SAMPLE_NONE = -2, /* all logits are -inf */
 };
 #define ODY_SAMPLE_BYTES(n) (((n) + 16) * 34 + 64)
+/* Groups of elements to be normalised. A group is `runs` runs, run_step bytes apart, of `run` adjacent elements; groups
+ * begin group_step bytes apart. x, grad and out lie alike. A run has one weight and one bias: those of run r of group g
+ * stand at ((first + g) % period) * affine_group + r * affine_run bytes; NULL is 1 and 0. mean and variance are one value
+ * a group: written unless NULL, or with ODY_GIVEN read, of group (first + g) % period. */
+typedef struct ody_norm {
+    const void *x, *grad, *weight, *bias;
+    void *out, *mean, *variance;
+    void *grad_sums, *product_sums; /* backward: one value a run, or one a group where affine_run is 0 */
+    ptrdiff_t group_step, run_step, affine_group, affine_run;
+    size_t groups, runs, run, first, period;
+    double eps;
+    unsigned flags;
+} ody_norm;
+typedef void (*ody_norm_fn)(const ody_norm *);
+
+/* Row i of out, for i in [0, rows), is the sum of the rows of grad that order[starts[i]] .. order[starts[i + 1] - 1] name. */
+typedef struct ody_scatter {
+    const void *grad;
+    void *out;
+    const int64_t *order, *starts;
+    ptrdiff_t grad_step, out_step;
+    size_t rows, n;
+    unsigned flags;
+} ody_scatter;
+typedef void (*ody_scatter_fn)(const ody_scatter *);
+
+/* Elements first .. first + n of an array, first a multiple of ODY_DROPOUT_BLOCK. */
+enum { ODY_DROPOUT_BLOCK = 64 };
+typedef struct ody_dropout {
+    const void *in;
+    void *out;
+    size_t n;
+    uint64_t first, seed, offset;
+    uint32_t threshold; /* at least 1 */
+    double scale;
+    unsigned flags;
+} ody_dropout;
+typedef void (*ody_dropout_fn)(const ody_dropout *);
 
 /* A slot pair: the same text compiled for float and for double. */
 #define ODY_PAIR(type, name) type name##_f32, name##_f64
@@ -484,6 +525,41 @@ typedef struct ody_kernels {
     /* The fewest of the heaviest tokens are whose weights sum to p times the total or more; of equally heavy ones those of
      * the lowest indices. */
     ODY_PAIR(ody_sample_fn, topp_sample);
+    /* ---- norms: norms.h, normalise.h. param0 is eps. NaN or inf in a group of the input makes the group NaN. The
+     * variance is taken about the mean, in a pass of its own: nothing cancels but x - mean. -------------------------- */
+
+    /* out0 = in0 * (in1 / sqrt(mean(in0^2) + eps)), rows of n; in1 is a row too, or NULL for ones. In place allowed. */
+    ODY_PAIR(ody_rows_fn, rms_norm);
+    /* out0 = fma(in0 - mean(in0), in1 / sqrt(mean((in0 - mean)^2) + eps), in2); in1 and in2 are rows, or NULL for ones and
+     * zeros. In place on in0 allowed. */
+    ODY_PAIR(ody_rows_fn, layer_norm);
+    /* in0 the incoming gradient, in1 the input, in2 the weight or NULL. With r = 1 / sqrt(... + eps), d = in1 - mean (in1
+     * for rms_norm) and h = in0 in2:   out0 = r (h - mean(h) - d r^2 mean(h d)), without mean(h) for rms_norm;
+     * out1 += in0 d r;   out2 += in0 (layer_norm only): sums down the rows, which begin with what is there. */
+    ODY_PAIR(ody_rows_fn, rms_norm_backward);
+    ODY_PAIR(ody_rows_fn, layer_norm_backward);
+    /* out0 = fma(in0 - in1, in2, in3), all rows of n: batch norm of (N, C), whose statistics are known. In place on in0
+     * allowed. */
+    ODY_PAIR(ody_rows_fn, affine);
+    /* out = fma(x - mean, weight / sqrt(variance + eps), bias). In place allowed. */
+    ODY_PAIR(ody_norm_fn, normalise);
+    /* out = the gradient of x, as layer_norm_backward; with ODY_GIVEN grad weight / sqrt(variance + eps). grad_sums =
+     * sum(grad), product_sums = sum(grad (x - mean)) / sqrt(variance + eps). */
+    ODY_PAIR(ody_norm_fn, normalise_backward);
+
+    /* ---- embedding: embedding.h ------------------------------------------------------------------------------------ */
+
+    /* out0[row] = the row of in0 that in1 names, rows in_step[0] bytes apart; n elements. */
+    ODY_PAIR(ody_labelled_rows_fn, embedding);
+    /* Terms are added in order, from 0. */
+    ODY_PAIR(ody_scatter_fn, embedding_backward);
+
+    /* ---- dropout: dropout.h. In place allowed. ------------------------------------------------------------------------ */
+
+    /* Element i is in * scale where its random word is at least the threshold, else 0. Words come from Philox4x32-10 with
+     * the key `seed` and the counter (low and high half of the block's number, low and high half of `offset`): of every 64
+     * elements, element 16 w + l has word w of block 16 (i / 64) + l. */
+    ODY_PAIR(ody_dropout_fn, dropout);
 } ody_kernels;
 
 #ifdef __cplusplus

@@ -107,7 +107,7 @@ int ody_run_reduction(const char *op, const ody_reduction *r);
 /* ---- lines.c ---------------------------------------------------------------------------------------------------- */
 
 /* A rows kernel along one axis of strided arrays: inputs first, then outputs. An operand has n elements a line, or one
- * value, as an operand of no axis. */
+ * value, as an operand of no axis. An input that is left out has no data and strides of 0. */
 typedef struct ody_line_operand {
     char *data;
     int wide;                       /* n elements a line */
@@ -163,6 +163,26 @@ typedef struct ody_rotary {
     ptrdiff_t stride[ODY_MAX_DIMS][4];
 } ody_rotary;
 void ody_run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t itemsize);
+/* ---- norm_driver.c ---------------------------------------------------------------------------------------------- */
+
+/* Group by group. */
+int ody_run_norm(const char *op, ody_norm_fn f, ody_rows_fn transpose, const ody_norm *v, size_t itemsize);
+/* A rows kernel whose out[1] .. out[sums] are sums of n elements down the rows; add is the kernel that folds them. in[0],
+ * in[1] and out[0] go row by row, in[2] serves all. */
+int ody_run_norm_sums(const char *op, ody_rows_fn f, ody_map_fn add, const ody_rows *r, int sums, size_t itemsize);
+
+/* ---- embedding_driver.c ----------------------------------------------------------------------------------------- */
+
+/* Rows of in[0] by the int64 numbers in in[1]. */
+int ody_run_gather(const char *op, ody_labelled_rows_fn f, const ody_rows *r, size_t itemsize);
+/* Row i of s->grad is added to row index[i] of s->out, i ascending, unless that is `skipped`; every index is a row. The
+ * order and starts of s are not read. */
+int ody_run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *s, const int64_t *index, size_t count,
+                    int64_t skipped, size_t itemsize);
+
+/* ---- dropout_driver.c ------------------------------------------------------------------------------------------- */
+
+int ody_run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size_t itemsize);
 
 /* The one hook of the entries: called with the operation's name and the bytes it moves, before the work. NULL, the
  * default, costs one predictable branch. */

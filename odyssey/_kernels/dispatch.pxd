@@ -1,12 +1,14 @@
 # The one door to the C code: the active table and the runtime. Only this module links the kernels, so code and state
 # exist once in the process; the others reach them through these declarations.
 from libc.stddef cimport size_t
+from libc.stdint cimport int64_t
 
 from odyssey._kernels.kernels cimport (ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn, ody_rows,
                                        ody_rows_fn)
 from odyssey._kernels.runtime cimport (ody_attention_stack, ody_elementwise, ody_gemm_stack, ody_lines, ody_reduction,
                                        ody_rotary, ody_task_fn)
 from odyssey._kernels.kernels cimport ody_attention_backward_fn, ody_attention_fn, ody_attention_workspace_fn
+from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody_norm_fn, ody_scatter, ody_scatter_fn
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
 
 # The active table. Switching it (odyssey.isa.use) is a single pointer store; a call reads it once.
@@ -32,3 +34,10 @@ cdef int run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f
 cdef int run_attention(const char *op, ody_attention_fn f, ody_attention_backward_fn backward,
                        ody_attention_workspace_fn workspace, const ody_attention_stack *stack) noexcept nogil
 cdef void run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t itemsize) noexcept nogil
+cdef int run_norm(const char *op, ody_norm_fn f, ody_rows_fn transpose, const ody_norm *v, size_t itemsize) noexcept nogil
+cdef int run_norm_sums(const char *op, ody_rows_fn f, ody_map_fn add, const ody_rows *r, int sums,
+                       size_t itemsize) noexcept nogil
+cdef int run_gather(const char *op, ody_rows_fn f, const ody_rows *r, size_t itemsize) noexcept nogil
+cdef int run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *s, const int64_t *index, size_t count,
+                     int64_t skipped, size_t itemsize) noexcept nogil
+cdef int run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size_t itemsize) noexcept nogil

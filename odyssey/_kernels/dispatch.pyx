@@ -69,6 +69,26 @@ cdef int run_attention(const char *op, ody_attention_fn f, ody_attention_backwar
 
 cdef void run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t itemsize) noexcept nogil:
     runtime.ody_run_rotary(op, f, r, itemsize)
+cdef int run_norm(const char *op, ody_norm_fn f, ody_rows_fn transpose, const ody_norm *v, size_t itemsize) noexcept nogil:
+    return runtime.ody_run_norm(op, f, transpose, v, itemsize)
+
+
+cdef int run_norm_sums(const char *op, ody_rows_fn f, ody_map_fn add, const ody_rows *r, int sums,
+                       size_t itemsize) noexcept nogil:
+    return runtime.ody_run_norm_sums(op, f, add, r, sums, itemsize)
+
+
+cdef int run_gather(const char *op, ody_rows_fn f, const ody_rows *r, size_t itemsize) noexcept nogil:
+    return runtime.ody_run_gather(op, f, r, itemsize)
+
+
+cdef int run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *s, const int64_t *index, size_t count,
+                     int64_t skipped, size_t itemsize) noexcept nogil:
+    return runtime.ody_run_scatter(op, f, s, index, count, skipped, itemsize)
+
+
+cdef int run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size_t itemsize) noexcept nogil:
+    return runtime.ody_run_dropout(op, f, d, itemsize)
 
 
 def tables():

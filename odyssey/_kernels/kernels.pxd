@@ -1,6 +1,7 @@
 # The slots of include/odyssey/kernels.h, as Cython sees them. The contracts stand there.
 from libc.stddef cimport ptrdiff_t, size_t
 from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
 cdef extern from "odyssey/kernels.h" nogil:
@@ -76,6 +77,7 @@ cdef extern from "odyssey/kernels.h" nogil:
     enum:
         ODY_STREAM
         ODY_PARTS
+        ODY_GIVEN
     ctypedef struct ody_columns:
         const void *in_ "in"[2]
         void *out
@@ -135,6 +137,41 @@ cdef extern from "odyssey/kernels.h" nogil:
     ctypedef void (*ody_attention_fn)(const ody_attention *) noexcept nogil
     ctypedef void (*ody_attention_backward_fn)(const ody_attention_gradient *) noexcept nogil
     ctypedef size_t (*ody_attention_workspace_fn)(const ody_attention *) noexcept nogil
+    ctypedef struct ody_norm:
+        const void *x
+        const void *grad
+        const void *weight
+        const void *bias
+        void *out
+        void *mean
+        void *variance
+        void *grad_sums
+        void *product_sums
+        ptrdiff_t group_step, run_step, affine_group, affine_run
+        size_t groups, runs, run, first, period
+        double eps
+        unsigned flags
+    ctypedef void (*ody_norm_fn)(const ody_norm *) noexcept nogil
+
+    ctypedef struct ody_scatter:
+        const void *grad
+        void *out
+        const int64_t *order
+        const int64_t *starts
+        ptrdiff_t grad_step, out_step
+        size_t rows, n
+        unsigned flags
+    ctypedef void (*ody_scatter_fn)(const ody_scatter *) noexcept nogil
+
+    ctypedef struct ody_dropout:
+        const void *in_ "in"
+        void *out
+        size_t n
+        uint64_t first, seed, offset
+        uint32_t threshold
+        double scale
+        unsigned flags
+    ctypedef void (*ody_dropout_fn)(const ody_dropout *) noexcept nogil
 
     ctypedef struct ody_kernels:
         const char *name
@@ -263,3 +300,16 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_sample_fn sample_f32, sample_f64
         ody_sample_fn topk_sample_f32, topk_sample_f64
         ody_sample_fn topp_sample_f32, topp_sample_f64
+        # norms
+        ody_rows_fn rms_norm_f32, rms_norm_f64
+        ody_rows_fn layer_norm_f32, layer_norm_f64
+        ody_rows_fn rms_norm_backward_f32, rms_norm_backward_f64
+        ody_rows_fn layer_norm_backward_f32, layer_norm_backward_f64
+        ody_rows_fn affine_f32, affine_f64
+        ody_norm_fn normalise_f32, normalise_f64
+        ody_norm_fn normalise_backward_f32, normalise_backward_f64
+        # embedding
+        ody_rows_fn embedding_f32, embedding_f64
+        ody_scatter_fn embedding_backward_f32, embedding_backward_f64
+        # dropout
+        ody_dropout_fn dropout_f32, dropout_f64

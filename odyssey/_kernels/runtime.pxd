@@ -1,10 +1,12 @@
 # include/odyssey/runtime.h, for dispatch.pyx alone: every other module goes through dispatch.pxd.
 from libc.stddef cimport ptrdiff_t, size_t
+from libc.stdint cimport int64_t
 
 from odyssey._kernels.kernels cimport (ody_columns_fn, ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels,
                                        ody_map, ody_map_fn, ody_rows, ody_rows_fn)
 from odyssey._kernels.kernels cimport (ody_attention_backward_fn, ody_attention_fn, ody_attention_gradient,
                                        ody_attention_workspace_fn)
+from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody_norm_fn, ody_scatter, ody_scatter_fn
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
 
 
@@ -112,3 +114,10 @@ cdef extern from "odyssey/runtime.h" nogil:
         size_t shape[64]
         ptrdiff_t stride[64][4]
     void ody_run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t itemsize) noexcept
+    int ody_run_norm(const char *op, ody_norm_fn f, ody_rows_fn transpose, const ody_norm *v, size_t itemsize) noexcept
+    int ody_run_norm_sums(const char *op, ody_rows_fn f, ody_map_fn add, const ody_rows *r, int sums,
+                          size_t itemsize) noexcept
+    int ody_run_gather(const char *op, ody_rows_fn f, const ody_rows *r, size_t itemsize) noexcept
+    int ody_run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *s, const int64_t *index, size_t count,
+                        int64_t skipped, size_t itemsize) noexcept
+    int ody_run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size_t itemsize) noexcept

@@ -26,9 +26,12 @@ from odyssey.nn.activations import (
 )
 from odyssey.nn.containers import Sequential
 from odyssey.nn.conv import Conv2d
+from odyssey.nn.dropout import Dropout
+from odyssey.nn.embedding import Embedding
 from odyssey.nn.linear import Flatten, Linear
 from odyssey.nn.losses import CrossEntropyLoss, MSELoss
-from odyssey.nn.module import Module, Parameter
+from odyssey.nn.module import Buffer, Module, Parameter
+from odyssey.nn.norms import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm, RMSNorm
 from odyssey.nn.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 
 __all__ = [
@@ -36,13 +39,21 @@ __all__ = [
     "GELU",
     "SELU",
     "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Buffer",
     "Conv2d",
     "CrossEntropyLoss",
+    "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool2d",
+    "GroupNorm",
     "HardSigmoid",
     "HardSwish",
     "HardTanh",
+    "InstanceNorm2d",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
@@ -52,6 +63,7 @@ __all__ = [
     "Module",
     "PReLU",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "ReLU6",
     "Sequential",

@@ -11,7 +11,7 @@ from odyssey.errors import DTypeError, FormatError, ShapeError
 from odyssey.tensor.tape import Array
 from odyssey.tensor.tensor import Tensor
 
-__all__ = ["Module", "Parameter"]
+__all__ = ["Buffer", "Module", "Parameter"]
 
 
 class Parameter(Tensor):
@@ -27,12 +27,21 @@ class Parameter(Tensor):
         super().__init__(data, requires_grad=True)
 
 
+class Buffer(Tensor):
+    """A Tensor that belongs to a Module and is saved with it but not trained, such as batch norm's running mean."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(data)
+
+
 class Module:
     """The base of layers and models.
 
-    A subclass assigns Parameters and Modules (also in lists, tuples and dicts) to attributes and defines `forward`;
-    calling the module calls `forward`. Everything else is found by walking the attributes in the order in which they
-    were assigned.
+    A subclass assigns Parameters, Buffers and Modules (also in lists, tuples and dicts) to attributes and defines
+    `forward`; calling the module calls `forward`. Everything else is found by walking the attributes in the order in
+    which they were assigned.
 
     Example:
         >>> import odyssey as od
@@ -61,29 +70,41 @@ class Module:
 
     # ---- what is inside ---------------------------------------------------------------------------------------------
 
-    def _members(self) -> Iterator[tuple[str, Parameter | Module]]:
-        """The Parameters and Modules held directly, with their names."""
+    def _members(self) -> Iterator[tuple[str, Parameter | Buffer | Module]]:
+        """The Parameters, Buffers and Modules held directly, with their names."""
         for name, value in vars(self).items():
             yield from _named(name, value)
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """Every Parameter inside, with its dotted name. One that is held twice comes once, under its first name."""
-        seen: set[int] = set()
-        for name, parameter in self._all_parameters(prefix):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield name, parameter
+        return ((name, one) for name, one in self._named_tensors(prefix) if isinstance(one, Parameter))
 
-    def _all_parameters(self, prefix: str) -> Iterator[tuple[str, Parameter]]:
+    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Buffer]]:
+        """Every Buffer inside, with its dotted name, once."""
+        return ((name, one) for name, one in self._named_tensors(prefix) if isinstance(one, Buffer))
+
+    def _named_tensors(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Buffer]]:
+        """Parameters and Buffers as they were assigned, each once."""
+        seen: set[int] = set()
+        for name, tensor in self._all_tensors(prefix):
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                yield name, tensor
+
+    def _all_tensors(self, prefix: str) -> Iterator[tuple[str, Parameter | Buffer]]:
         for name, member in self._members():
             if isinstance(member, Module):
-                yield from member._all_parameters(f"{prefix}{name}.")
+                yield from member._all_tensors(f"{prefix}{name}.")
             else:
                 yield prefix + name, member
 
     def parameters(self) -> Iterator[Parameter]:
         """Every Parameter inside, once."""
         return (parameter for _, parameter in self.named_parameters())
+
+    def buffers(self) -> Iterator[Buffer]:
+        """Every Buffer inside, once."""
+        return (buffer for _, buffer in self.named_buffers())
 
     def children(self) -> Iterator[Module]:
         """The Modules held directly."""
@@ -98,11 +119,11 @@ class Module:
     # ---- state ------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Array]:
-        """The arrays of all parameters by name. They are the parameters' own, not copies."""
-        return {name: parameter.data for name, parameter in self.named_parameters()}
+        """The arrays of all parameters and buffers by name. They are their own, not copies."""
+        return {name: tensor.data for name, tensor in self._named_tensors()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Copy arrays into the parameters. All of it is checked first; on an error nothing has changed.
+        """Copy arrays into the parameters and buffers. All of it is checked first; on an error nothing has changed.
 
         Args:
             state: name -> array of the parameter's shape, float32 or float64 (converted to the parameter's dtype).
@@ -112,7 +133,7 @@ class Module:
             ShapeError: an array has another shape than its parameter.
             DTypeError: an array does not hold floating-point numbers.
         """
-        own = dict(self.named_parameters())
+        own = dict(self._named_tensors())
         arrays = {name: np.asarray(value) for name, value in state.items()}
         missing = [name for name in own if name not in arrays]
         unexpected = [name for name in arrays if name not in own]
@@ -173,8 +194,8 @@ class Module:
         return f"{type(self).__name__}(\n  {lines}\n)"
 
 
-def _named(name: str, value: object) -> Iterator[tuple[str, Parameter | Module]]:
-    if isinstance(value, (Parameter, Module)):
+def _named(name: str, value: object) -> Iterator[tuple[str, Parameter | Buffer | Module]]:
+    if isinstance(value, (Parameter, Buffer, Module)):
         yield name, value
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):

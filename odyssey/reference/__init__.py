@@ -53,6 +53,7 @@ from odyssey.reference.cross_entropy import (
     cross_entropy,
     cross_entropy_backward,
 )
+from odyssey.reference.dropout import dropout, dropout_backward
 from odyssey.reference.elementwise import (
     add,
     axpy,
@@ -76,10 +77,21 @@ from odyssey.reference.elementwise import (
     sqrt,
     subtract,
 )
+from odyssey.reference.embedding import embedding, embedding_backward
 from odyssey.reference.linear import (
     linear,
     matmul,
 )
+from odyssey.reference.normalise import (
+    batch_norm,
+    batch_norm_backward,
+    fold_batch_norm,
+    group_norm,
+    group_norm_backward,
+    instance_norm,
+    instance_norm_backward,
+)
+from odyssey.reference.norms import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from odyssey.reference.optim import (
     adam_step,
     adamw_step,
@@ -136,6 +148,8 @@ __all__ = [
     "avg_pool2d",
     "avg_pool2d_backward",
     "axpy",
+    "batch_norm",
+    "batch_norm_backward",
     "clip",
     "clip_backward",
     "conv2d",
@@ -146,22 +160,33 @@ __all__ = [
     "cross_entropy_backward",
     "divide",
     "dot",
+    "dropout",
+    "dropout_backward",
     "elu",
     "elu_backward",
+    "embedding",
+    "embedding_backward",
     "erf",
     "erf_backward",
     "exp",
     "fma",
+    "fold_batch_norm",
     "gelu",
     "gelu_backward",
     "global_avg_pool2d",
     "global_avg_pool2d_backward",
+    "group_norm",
+    "group_norm_backward",
     "hard_sigmoid",
     "hard_sigmoid_backward",
     "hard_swish",
     "hard_swish_backward",
     "hard_tanh",
     "hard_tanh_backward",
+    "instance_norm",
+    "instance_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -198,6 +223,8 @@ __all__ = [
     "rotary_embedding_backward",
     "rotary_tables",
     "sample",
+    "rms_norm",
+    "rms_norm_backward",
     "scale",
     "scaled_dot_product_attention",
     "scaled_dot_product_attention_backward",

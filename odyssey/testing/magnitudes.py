@@ -188,6 +188,69 @@ def _finite(values: Array) -> Array:
     return np.where(np.isnan(values), 0, values)
 
 
+# ---- norms -----------------------------------------------------------------------------------------------------------
+
+
+def norm_factor(
+    x: Array, weight: Array | None = None, eps: float = 1e-5, axes: Axis = -1, centred: bool = True
+) -> Array:
+    """|weight| / √(var + eps), weight as it broadcasts: what an error in x - mean is multiplied with."""
+    z = wide(np.asarray(x))
+    d = z - _average(z, axes) if centred else z
+    r = 1 / np.sqrt(_average(d * d, axes) + np.asarray(eps, x.dtype))
+    return np.asarray(r if weight is None else r * size_of(weight))
+
+
+def backward_factor(
+    x: Array, weight: Array | None = None, eps: float = 1e-5, axes: Axis = -1, centred: bool = True
+) -> Array:
+    """(1 + |weight|) / √(var + eps): what an error in grad, or in grad · weight, is multiplied with."""
+    more = 1 if weight is None else 1 + size_of(weight)
+    return np.asarray(norm_factor(x, None, eps, axes, centred) * more)
+
+
+def apart(x: Array, axes: Axis = -1) -> Array:
+    """|x| + mean|x|, which bounds x - mean and, times γ_n, its error."""
+    return np.asarray(size_of(x) + _average(size_of(x), axes))
+
+
+def layer_norm(
+    x: Array, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5, axes: Axis = -1, **_: Any
+) -> Array:
+    """2 |weight| / √(var + eps) · (|x| + mean|x|) + |bias|: for errors in x - mean, and in the variance."""
+    start = 0 if bias is None else size_of(bias)
+    return np.asarray(2 * norm_factor(x, weight, eps, axes) * apart(x, axes) + start)
+
+
+def layer_norm_backward(
+    grad: Array,
+    x: Array,
+    weight: Array | None = None,
+    eps: float = 1e-5,
+    axes: Axis = -1,
+    centred: bool = True,
+    **_: Any,
+) -> Array:
+    """2 r (|h| + mean|h| + (|x| + mean|x|) r² mean|h (|x| + mean|x|)|), h = grad · weight."""
+    h = size_of(grad) if weight is None else size_of(grad) * size_of(weight)
+    r, d = norm_factor(x, None, eps, axes, centred), apart(x, axes)
+    mean = _average(h, axes)
+    return np.asarray(2 * r * (h + mean + d * r * r * _average(h * d, axes)))
+
+
+def norm_backward_weight(
+    grad: Array, x: Array, eps: float = 1e-5, axes: Axis = -1, over: Axis = None, centred: bool = True
+) -> Array:
+    """Σ|grad| (|x| + mean|x|) r over the axes that share a weight."""
+    return np.asarray(np.sum(2 * size_of(grad) * apart(x, axes) * norm_factor(x, None, eps, axes, centred), axis=over))
+
+
+def _average(values: Array, axes: Axis) -> Array:
+    """The mean along axes, which stay; 0 of nothing."""
+    total = np.asarray(np.sum(values, axis=axes, keepdims=True))
+    return np.asarray(total / max(values.size // max(total.size, 1), 1))
+
+
 # ---- products --------------------------------------------------------------------------------------------------------
 
 

@@ -202,6 +202,61 @@ static void exercise_ody_columns_fn(ody_columns_fn f, int bits) {
     }
 }
 
+/* Groups of adjacent runs with a weight each, as group norm's, and of distant runs with one, as batch norm's. */
+static void exercise_ody_norm_fn(ody_norm_fn f, int bits) {
+    const size_t item = (size_t)bits / 8;
+    static const size_t runs[] = {1, 2, 5, 16, 33, 100};
+    for (int wild = 0; wild < 2; wild++) {
+        prepare(bits, wild);
+        for (int s = 0; s < 6; s++)
+            for (int kind = 0; kind < 8; kind++) {
+                const size_t run = runs[s], many = 3, groups = 4;
+                ody_norm v = {.x = in[0], .grad = in[1], .weight = kind & 1 ? NULL : in[2], .bias = kind & 1 ? NULL : in[3],
+                              .out = out[0], .mean = out[1], .variance = out[1] + 100 * item, .grad_sums = out[2],
+                              .product_sums = out[2] + 100 * item, .groups = groups, .runs = many, .run = run, .first = 1,
+                              .period = kind & 4 ? groups + 1 : 2, .eps = 0.25};
+                v.run_step = (ptrdiff_t)((kind & 2 ? run : run * groups) * item);
+                v.group_step = (ptrdiff_t)((kind & 2 ? run * many : run) * item);
+                v.affine_run = kind & 2 ? (ptrdiff_t)item : 0;
+                v.affine_group = (ptrdiff_t)((kind & 2 ? many : 1) * item);
+                if (kind & 4) v.flags = ODY_GIVEN, v.mean = in[2], v.variance = in[3];
+                f(&v);
+                absorb(out[0], groups * many * run, bits);
+                absorb(out[1], 200, bits);
+                absorb(out[2], 200, bits);
+            }
+    }
+}
+
+static void exercise_ody_scatter_fn(ody_scatter_fn f, int bits) {
+    const size_t item = (size_t)bits / 8;
+    static int64_t order[64], starts[9];
+    for (int wild = 0; wild < 2; wild++) {
+        prepare(bits, wild);
+        for (size_t i = 0; i < 64; i++) order[i] = (int64_t)(i * 37 % 64);
+        for (size_t i = 0; i < 9; i++) starts[i] = (int64_t)(i * i);
+        for (int s = 1; s < SIZES && sizes[s] <= 257; s++) {
+            ody_scatter v = {.grad = in[0], .out = out[0], .order = order, .starts = starts,
+                             .grad_step = (ptrdiff_t)(300 * item), .out_step = (ptrdiff_t)(sizes[s] * item), .rows = 8,
+                             .n = sizes[s]};
+            f(&v);
+            absorb(out[0], 8 * sizes[s], bits);
+        }
+    }
+}
+
+static void exercise_ody_dropout_fn(ody_dropout_fn f, int bits) {
+    prepare(bits, 1);
+    for (int s = 1; s < SIZES; s++)
+        for (int kind = 0; kind < 3; kind++) {
+            ody_dropout d = {.in = in[0], .out = out[0], .n = sizes[s], .first = kind == 2 ? (uint64_t)1 << 34 : 64,
+                             .seed = 0x123456789abcdef0u, .offset = (uint64_t)kind << 33, .scale = 1.25,
+                             .threshold = kind == 0 ? 0x33333333u : kind == 1 ? 1u : 0xc0000000u};
+            f(&d);
+            absorb(out[0], sizes[s], bits);
+        }
+}
+
 static void exercise_pool(ody_pool_fn f, ody_pool_workspace_fn workspace, int bits, int global) {
     for (int wild = 0; wild < 2; wild++) {
         prepare(bits, wild);

@@ -191,6 +191,11 @@ static int K(vec_test)(void) {
         INT(i32x16_sra(ia, 7));
         INT(i32x16_sra(ia, 31));
         VEC(f32x16_from_i32(ia));
+        i32x16 high;
+        INT(i32x16_mul_wide(ia, ib, &high));
+        INT(high);
+        INT(i32x16_mul_wide(i32x16_splat(-766435501), ia, &high));
+        INT(high);
         f64x8 lo, hi;
         f32x16_to_f64(a, &lo, &hi);
         name[f] = "to_f64";

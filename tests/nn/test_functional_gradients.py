@@ -243,6 +243,34 @@ def test_global_pooling():
     gradcheck(F.global_avg_pool2d, tensors((2, 3, 4, 5)))
 
 
+@pytest.mark.parametrize("affine", [True, False])
+def test_norms(affine):
+    def check(f, shape, channels):
+        gradcheck(f, tensors(shape, (channels,), (channels,)) if affine else tensors(shape))
+
+    check(F.layer_norm, (2, 3, 5), 5)
+    check(lambda x, w=None, b=None: F.rms_norm(x, w) + (0 if b is None else b), (3, 5), 5)
+    check(lambda x, *more: F.group_norm(x, 2, *more), (2, 4, 3), 4)
+    check(F.instance_norm, (2, 2, 3, 2), 2)
+    check(lambda x, *more: F.batch_norm(x, None, None, *more, training=True), (3, 2, 4), 2)
+    check(lambda x, *more: F.batch_norm(x, None, None, *more, training=True), (4, 3), 3)
+    mean, var = np.array([0.5, -1.0]), np.array([2.0, 0.5])
+    check(lambda x, *more: F.batch_norm(x, mean, var, *more), (3, 2, 4), 2)
+
+
+def test_embedding():
+    index = np.array([[0, 2], [2, 1]])
+    gradcheck(lambda w: F.embedding(w, index), tensors((4, 3)))
+    w = od.Tensor(np.ones((4, 3)), requires_grad=True)
+    F.embedding(w, index, padding_idx=2).sum().backward()
+    assert w.grad[:, 0].tolist() == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_dropout():
+    gradcheck(lambda x: F.dropout(x, 0.4, 3, 1), tensors((5, 7)))
+    gradcheck(lambda x: F.scale(F.dropout(x, 0.4, 3, 1), 2.0), tensors((5, 7)))
+
+
 def test_shapes():
     gradcheck(lambda x: F.reshape(F.transpose(x, 1, 0), 2, -1), tensors((4, 3)))
     gradcheck(lambda x: F.flatten(x, 1), tensors((2, 3, 2)))

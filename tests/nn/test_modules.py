@@ -211,3 +211,74 @@ def test_training_through_the_public_idiom():
         opt.step()
     with od.no_grad():
         assert model.eval()(x).data.argmax(1).tolist() == y.tolist()
+
+
+def test_buffers_are_state_but_no_parameters():
+    net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU())
+    assert [name for name, _ in net.named_parameters()] == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    assert [name for name, _ in net.named_buffers()] == ["1.running_mean", "1.running_var"]
+    assert len(list(net.buffers())) == 2
+    x = np.random.default_rng(0).normal(size=(4, 1, 6, 6)).astype(np.float32)
+    net(x)
+    other = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU())
+    other.load_state_dict(net.state_dict())
+    assert np.array_equal(other.eval()(x).data, net.eval()(x).data)
+    before = net.state_dict()["1.running_mean"].copy()
+    assert before.any()
+    net(x)
+    assert np.array_equal(before, net.state_dict()["1.running_mean"])
+    net.train()(x)
+    assert not np.array_equal(before, net.state_dict()["1.running_mean"])
+    with pytest.raises(FormatError, match=r"missing: 1\.running_var"):
+        other.load_state_dict({k: v for k, v in net.state_dict().items() if k != "1.running_var"})
+
+
+def test_batch_norm_layers_ask_for_their_channels():
+    nn.BatchNorm1d(3)(np.ones((2, 3), np.float32))
+    nn.BatchNorm1d(3)(np.ones((2, 3, 5), np.float32))
+    with pytest.raises(ShapeError, match=r"BatchNorm2d: expected \(N, 3, H, W\), found \(2, 4, 5, 5\)"):
+        nn.BatchNorm2d(3)(np.ones((2, 4, 5, 5), np.float32))
+    with pytest.raises(ShapeError, match="InstanceNorm2d"):
+        nn.InstanceNorm2d(3)(np.ones((2, 3, 5), np.float32))
+    with pytest.raises(ShapeError, match="divisible by groups"):
+        nn.GroupNorm(3, 4)
+    untracked = nn.BatchNorm2d(1, track_running_stats=False, affine=False).eval()
+    assert not untracked.state_dict()
+    assert abs(float(untracked(np.arange(4, dtype=np.float32).reshape(1, 1, 2, 2)).data.mean())) < 1e-6
+
+
+def test_norm_layers_are_their_functions():
+    x = np.random.default_rng(0).normal(size=(2, 4, 3, 5)).astype(np.float32)
+    for layer, expected in (
+        (nn.LayerNorm(5), od.layer_norm(x)),
+        (nn.LayerNorm(5, elementwise_affine=False), od.layer_norm(x)),
+        (nn.RMSNorm(5), od.rms_norm(x)),
+        (nn.GroupNorm(2, 4), od.group_norm(x, 2)),
+        (nn.InstanceNorm2d(4), od.instance_norm(x)),
+        (nn.InstanceNorm2d(4, affine=True), od.instance_norm(x)),
+    ):
+        assert np.array_equal(layer(x).data, expected), layer
+        assert type(layer).__name__ in repr(layer)
+    assert [name for name, _ in nn.LayerNorm(5, bias=False).named_parameters()] == ["weight"]
+
+
+def test_embedding_layer_keeps_its_padding_at_zero():
+    layer = nn.Embedding(6, 3, padding_idx=2, generator=np.random.default_rng(0))
+    index = np.array([1, 2, 1])
+    y = layer(index)
+    assert not y.data[1].any()
+    y.sum().backward()
+    assert layer.weight.grad[:, 0].tolist() == [0, 2, 0, 0, 0, 0]
+
+
+def test_dropout_draws_anew_in_training_and_rests_in_evaluation():
+    x = np.ones(1000, np.float32)
+    layer = nn.Dropout(0.25, generator=np.random.default_rng(0))
+    first, second = layer(x).data, layer(x).data
+    assert set(first.tolist()) == {0.0, np.float32(1 / 0.75).item()}
+    assert not np.array_equal(first, second)
+    again = nn.Dropout(0.25, generator=np.random.default_rng(0))
+    assert np.array_equal(again(x).data, first)
+    assert layer.eval()(x).data is x
+    with pytest.raises(ValueError, match="p in"):
+        nn.Dropout(1.5)

@@ -22,3 +22,7 @@
 #include "attention_backward.h"
 #include "rotary.h"
 #include "sampling.h"
+#include "norms.h"
+#include "normalise.h"
+#include "embedding.h"
+#include "dropout.h"

@@ -91,7 +91,8 @@ static void lines_range(lines_job *job, size_t first, size_t last, char *memory)
         for (int axis = l->kept - 1; axis >= 0; axis--) {
             ptrdiff_t index = (ptrdiff_t)(rest % l->shape[axis]);
             rest /= l->shape[axis];
-            for (int o = 0; o < operands; o++) place[o] += index * l->operand[o].kept[axis];
+            for (int o = 0; o < operands; o++)
+                if (place[o]) place[o] += index * l->operand[o].kept[axis];
         }
         count = smaller(smaller(job->inner - line % job->inner, last - line), job->tile);
         ody_rows call = {.rows = count, .n = l->n, .flags = job->flags};
@@ -144,7 +145,10 @@ int ody_run_lines(const char *op, ody_rows_fn f, const ody_lines *given) {
     for (int o = 0; o < operands; o++) {
         job.staged[o] = l.operand[o].wide && l.n > 1 && l.operand[o].stride != (ptrdiff_t)l.itemsize;
         job.any_staged += job.staged[o];
-        if (l.operand[o].wide) bytes += job.lines * l.n * l.itemsize;
+        /* An operand that all lines share is one line. */
+        int shared = o < l.inputs;
+        for (int axis = 0; axis < l.kept; axis++) shared &= l.operand[o].kept[axis] == 0;
+        if (l.operand[o].wide) bytes += (shared ? 1 : job.lines) * l.n * l.itemsize;
         if (o >= l.inputs)
             for (int i = 0; i < l.inputs; i++) in_place |= l.operand[o].data == l.operand[i].data;
     }

@@ -52,4 +52,11 @@ const ody_kernels ODY_TABLE = {
     ROW(global_avg_pool2d), ROW(global_avg_pool2d_backward),
     /* sampling */
     ROW(sample), ROW(topk_sample), ROW(topp_sample),
+    /* norms */
+    ROW(rms_norm), ROW(layer_norm), ROW(rms_norm_backward), ROW(layer_norm_backward), ROW(affine),
+    ROW(normalise), ROW(normalise_backward),
+    /* embedding */
+    ROW(embedding), ROW(embedding_backward),
+    /* dropout */
+    ROW(dropout),
 };

@@ -35,6 +35,7 @@
  *              P_bits(v) -> I      P_from_bits(i) -> P     the same 512 bits
  *              I_splat I_load I_store I_iota I_add I_sub I_and I_or I_xor I_andnot(a, b) = a & ~b
  *              I_shl(v, n)  I_shr(v, n)  i32x16_sra(v, n)  n a constant below the lane's width; shr shifts zeros in
+ *              i32x16_mul_wide(a, b, &high)         unsigned a * b: the low halves, and in high the high halves
  *              I_eq I_gt -> M      I_min I_max     I_select(m, if_true, if_false)
  *   widths     f32x16_to_f64(v, &lo, &hi)          lanes 0-7 and 8-15
  *              f32x16_from_f64(lo, hi)             rounded to nearest even

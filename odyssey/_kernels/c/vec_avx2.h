@@ -186,6 +186,17 @@ ODY_INLINE i32x16 i32x16_sra(i32x16 v, int n) {
     return (i32x16){(__m256i)((lanes)v.lo >> n), (__m256i)((lanes)v.hi >> n)};
 }
 
+/* Products of the even lanes, then of the odd ones; their halves are dealt back. */
+ODY_INLINE __m256i ody_mul_wide(__m256i a, __m256i b, __m256i *high) {
+    __m256i even = _mm256_mul_epu32(a, b), odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
+    *high = _mm256_blend_epi32(_mm256_shuffle_epi32(even, 0xf5), odd, 0xaa);
+    return _mm256_blend_epi32(even, _mm256_shuffle_epi32(odd, 0xa0), 0xaa);
+}
+ODY_INLINE i32x16 i32x16_mul_wide(i32x16 a, i32x16 b, i32x16 *high) {
+    __m256i lo = ody_mul_wide(a.lo, b.lo, &high->lo);
+    return (i32x16){lo, ody_mul_wide(a.hi, b.hi, &high->hi)};
+}
+
 HALVES1(i32x16, f32x16_to_i32, f32x16, __m256, _mm256_cvtps_epi32(a))
 HALVES1(i32x16, f32x16_to_i32_trunc, f32x16, __m256, _mm256_cvttps_epi32(a))
 HALVES1(f32x16, f32x16_from_i32, i32x16, __m256i, _mm256_cvtepi32_ps(a))

@@ -89,6 +89,13 @@ FLOATING(f64x8, double, i64x8, m64x8, pd, 64, -0.0)
 typedef int32_t ody_i32x16_signed __attribute__((vector_size(64)));
 ODY_INLINE i32x16 i32x16_sra(i32x16 a, int n) { return (i32x16)((ody_i32x16_signed)a >> n); }
 
+/* Products of the even lanes, then of the odd ones; their halves are dealt back. */
+ODY_INLINE i32x16 i32x16_mul_wide(i32x16 a, i32x16 b, i32x16 *high) {
+    __m512i even = _mm512_mul_epu32(a, b), odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(b, 32));
+    *high = _mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
+    return _mm512_mask_shuffle_epi32(even, 0xaaaa, odd, _MM_PERM_CCAA);
+}
+
 ODY_INLINE i32x16 f32x16_to_i32(f32x16 v) { return _mm512_cvtps_epi32(v); }
 ODY_INLINE i32x16 f32x16_to_i32_trunc(f32x16 v) { return _mm512_cvttps_epi32(v); }
 ODY_INLINE f32x16 f32x16_from_i32(i32x16 v) { return _mm512_cvtepi32_ps(v); }

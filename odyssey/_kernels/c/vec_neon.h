@@ -132,6 +132,18 @@ FLOATING(f64x8, double, i64x8, m64x8, 2, f64, s64, u64, 0x8000000000000000u)
 
 ODY_INLINE i32x16 i32x16_sra(i32x16 a, int by) { QUARTERS(i32x16, vshlq_s32(A, vdupq_n_s32(-by))) }
 
+ODY_INLINE i32x16 i32x16_mul_wide(i32x16 a, i32x16 b, i32x16 *high) {
+    i32x16 low;
+    for (int k = 0; k < 4; k++) {
+        uint32x4_t x = vreinterpretq_u32_s32(a.q[k]), y = vreinterpretq_u32_s32(b.q[k]);
+        int32x4_t p = vreinterpretq_s32_u64(vmull_u32(vget_low_u32(x), vget_low_u32(y)));
+        int32x4_t q = vreinterpretq_s32_u64(vmull_high_u32(x, y));
+        low.q[k] = vuzp1q_s32(p, q);
+        high->q[k] = vuzp2q_s32(p, q);
+    }
+    return low;
+}
+
 UNARY(i32x16, f32x16_to_i32, f32x16, vcvtnq_s32_f32(A))
 UNARY(i32x16, f32x16_to_i32_trunc, f32x16, vcvtq_s32_f32(A))
 UNARY(f32x16, f32x16_from_i32, i32x16, vcvtq_f32_s32(A))

@@ -117,6 +117,16 @@ FLOATING(f64x8, double, i64x8, m64x8, 8, )
 
 ODY_INLINE i32x16 i32x16_sra(i32x16 a, int n) { EACH(i32x16, 16, A >> n) }
 
+ODY_INLINE i32x16 i32x16_mul_wide(i32x16 a, i32x16 b, i32x16 *high) {
+    i32x16 low;
+    for (int i = 0; i < 16; i++) {
+        uint64_t product = (uint64_t)(uint32_t)A * (uint32_t)B;
+        low.lane[i] = (int32_t)product;
+        high->lane[i] = (int32_t)(product >> 32);
+    }
+    return low;
+}
+
 UNARY(i32x16, f32x16_to_i32, f32x16, 16, (int32_t)lrintf(A))
 UNARY(i32x16, f32x16_to_i32_trunc, f32x16, 16, (int32_t)A)
 UNARY(f32x16, f32x16_from_i32, i32x16, 16, (float)A)

@@ -23,6 +23,7 @@ from odyssey.nn.functional.activations import (
 )
 from odyssey.nn.functional.attention import rotary_embedding, scaled_dot_product_attention
 from odyssey.nn.functional.conv import conv2d
+from odyssey.nn.functional.dropout import dropout
 from odyssey.nn.functional.elementwise import (
     add,
     axpy,
@@ -45,8 +46,10 @@ from odyssey.nn.functional.elementwise import (
     sqrt,
     subtract,
 )
+from odyssey.nn.functional.embedding import embedding
 from odyssey.nn.functional.linear import dot, linear, matmul
 from odyssey.nn.functional.losses import cross_entropy, mse_loss
+from odyssey.nn.functional.norms import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from odyssey.nn.functional.pooling import avg_pool2d, global_avg_pool2d, max_pool2d
 from odyssey.nn.functional.reductions import logsumexp, max, mean, min, norm, sum, var
 from odyssey.nn.functional.shape import flatten, getitem, reshape, transpose
@@ -56,13 +59,16 @@ __all__ = [
     "add",
     "avg_pool2d",
     "axpy",
+    "batch_norm",
     "clip",
     "conv2d",
     "cos",
     "cross_entropy",
     "divide",
     "dot",
+    "dropout",
     "elu",
+    "embedding",
     "erf",
     "exp",
     "flatten",
@@ -70,9 +76,12 @@ __all__ = [
     "gelu",
     "getitem",
     "global_avg_pool2d",
+    "group_norm",
     "hard_sigmoid",
     "hard_swish",
     "hard_tanh",
+    "instance_norm",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "log",
@@ -98,6 +107,7 @@ __all__ = [
     "relu6",
     "reshape",
     "rotary_embedding",
+    "rms_norm",
     "scale",
     "scaled_dot_product_attention",
     "selu",

@@ -23,6 +23,9 @@ from odyssey.testing.cases.activations import ACTIVATIONS
 from odyssey.testing.cases.attention import ATTENTION_OPS
 from odyssey.testing.cases.elementwise import ELEMENTWISE
 from odyssey.testing.cases.images import IMAGES
+from odyssey.testing.cases.lookups import LOOKUPS
+from odyssey.testing.cases.normalise import NORMALISE
+from odyssey.testing.cases.norms import NORMS
 from odyssey.testing.cases.optimizers import OPTIMIZERS
 from odyssey.testing.cases.products import LINEAR
 from odyssey.testing.cases.reductions import REDUCTIONS
@@ -43,6 +46,10 @@ _FAMILIES = (
     SAMPLING,
 )
 CASES: dict[str, Case] = {case.op: case for rows in _FAMILIES for case in rows}
+FAMILIES = (
+    ELEMENTWISE, ACTIVATIONS, REDUCTIONS, ROW_OPS, NORMS, NORMALISE, LOOKUPS, LINEAR, IMAGES, OPTIMIZERS,
+)  # fmt: skip
+CASES: dict[str, Case] = {case.op: case for family in FAMILIES for case in family}
 
 
 def select(ops: tuple[str, ...] | None = None, families: tuple[str, ...] | None = None) -> list[Case]:

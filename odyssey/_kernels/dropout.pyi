@@ -1,0 +1,6 @@
+from odyssey.typing import Array, ArrayLike
+
+def dropout(x: ArrayLike, p: float = 0.5, seed: int = 0, offset: int = 0, out: Array | None = None) -> Array: ...
+def dropout_backward(
+    grad: ArrayLike, p: float = 0.5, seed: int = 0, offset: int = 0, out: Array | None = None
+) -> Array: ...
