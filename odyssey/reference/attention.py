@@ -2,8 +2,8 @@
 
 Arrays are float32 or float64 and all of one type (else `DTypeError`); a mask may be bool. Axes that do not fit are a
 `ShapeError`. Causality is aligned to the end of the keys. A key that is masked out, or whose score is -inf, takes no
-part, whatever it holds, and a row without keys gives 0; in the gradients what is masked out must be finite. The query is
-scaled first, and that is rounded to its type.
+part, whatever it holds, and a row without keys gives 0; in the gradients what is masked out must be finite. The query
+is scaled first, and that is rounded to its type.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _gathered(gradient: Array, x: Array) -> Array:
     if x.ndim == 2:
         return gradient
     group = gradient.shape[-3] // x.shape[-3] if x.shape[-3] else 1
-    return np.sum(gradient.reshape(*x.shape[:-2], group, *x.shape[-2:]), axis=-3)
+    return np.asarray(np.sum(gradient.reshape(*x.shape[:-2], group, *x.shape[-2:]), axis=-3))
 
 
 def _weights(query: Array, key: Array, attn_mask: Any, is_causal: bool, scale: float | None) -> tuple[Array, Array]:

@@ -255,8 +255,8 @@ def avg_pool2d_backward(grad: Array, *args: Any, **options: Any) -> Array:
 def _attention_parts(
     query: Array, key: Array, attn_mask: Array | None, is_causal: bool, scale: float | None
 ) -> tuple[Array, Array]:
-    """The weights, and what their relative errors are proportional to: 1, the terms of the score and of the largest, and
-    the mean of these, for the sum."""
+    """The weights, and what their relative errors are proportional to: 1, the terms of the score and of the largest,
+    and the mean of these, for the sum."""
     weights, part = attention_definition._weights(query, key, attn_mask, is_causal, scale)
     by = np.abs(attention_definition._scale(scale, query))
     terms = by * size_of(query) @ np.swapaxes(attention_definition._shared(size_of(key), query), -1, -2)
