@@ -76,6 +76,7 @@ MODULES = {
     "pooling": [],
     "attention": [],
     "rotary": [],
+    "sampling": [],
 }
 
 GENERATED = Path("build/generated")

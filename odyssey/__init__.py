@@ -79,8 +79,10 @@ from odyssey._kernels.pooling import (
 from odyssey._kernels.reduction_gradients import max_backward, min_backward, norm_backward, var_backward
 from odyssey._kernels.reductions import argmax, dot, logsumexp, max, mean, min, norm, sum, var
 from odyssey._kernels.rotary import rotary_embedding, rotary_embedding_backward, rotary_tables
+from odyssey._kernels.sampling import sample, topk_sample, topp_sample
 from odyssey._kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from odyssey.config import get_include, show_config
+from odyssey.packing import PackedWeight, pack
 
 if TYPE_CHECKING:
     from odyssey import config, data, errors, memory, models, nn, optim, reference, serialization, testing, training
@@ -171,6 +173,9 @@ __all__ = [
     "adam_step",
     "adamw_step",
     "sgd_step",
+    # packing
+    "PackedWeight",
+    "pack",
     # pooling
     "avg_pool2d",
     "avg_pool2d_backward",
@@ -197,6 +202,10 @@ __all__ = [
     "rotary_embedding",
     "rotary_embedding_backward",
     "rotary_tables",
+    # sampling
+    "sample",
+    "topk_sample",
+    "topp_sample",
     # softmax
     "log_softmax",
     "log_softmax_backward",

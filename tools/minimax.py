@@ -129,6 +129,30 @@ def table(f, bounds, degree, bits, odd=True, slope=0, start=0, slack=mp.mpf("1e-
     return list(zip(*columns)), worst
 
 
+def anchored(f, bounds, degree, bits, tries=1000):
+    """For a falling f, one polynomial in end - x for each interval, relative to f: rows of [end, c0, c1, ...], and the worst
+    error. From its end f only grows, so nothing cancels. The ends are floats at which f and its slope nearly are floats;
+    that of the first interval is 0, where f should be one."""
+    columns, worst = [], mp.mpf(0)
+    for low, high in zip(bounds, bounds[1:]):
+        end = to_float(high, bits)
+        if low == 0:
+            end = mp.mpf(0)
+        else:
+            ulp = mp.mpf(2) ** (mp.floor(mp.log(end, 2)) - bits + 1)
+
+            def rounding(x, width=high - low):
+                slope = mp.diff(f, x)
+                return abs(to_float(f(x), bits) - f(x)) + abs(to_float(slope, bits) - slope) * width * 3
+
+            end = min((end + i * ulp for i in range(tries)), key=rounding)
+        slack = (high - low) * mp.mpf("1e-4")
+        c, e = fit(lambda u: f(end - u), end - high - slack, end - low + slack, list(range(degree + 1)), bits)
+        columns.append([end, *c])
+        worst = max(worst, e)
+    return list(zip(*columns)), worst
+
+
 def tail(f, leading, power):
     """(f(x) - leading(x)) / x**power, and the weight that makes an error of the quotient relative to f."""
     def quotient(x):
@@ -240,6 +264,7 @@ SPECS = {
     "softplus_f32": (24, softplus_f32),
     "mills_f32": (24, lambda: table(mills, octaves("14.5"), 8, 24, odd=False, start=6)),
     "gelu_f32": (24, lambda: table(lambda t: t * mills(t), octaves("14.5"), 7, 24, slope=mp.mpf(1) / 2, start=6)),
+    "normal_f32": (24, lambda: anchored(lambda t: mp.erfc(t / mp.sqrt(2)) / 2, [mp.mpf(5) * i / 8 for i in range(9)], 10, 24)),
     "tanh_f32": (24, lambda: table(mp.tanh, octaves("9.02"), 7, 24, slope=1, start=6)),
     "erf_f32": (24, lambda: table(mp.erf, [0] + [(i + mp.mpf(1) / 2) * mp.mpf("3.93") / mp.mpf("7.49") for i in range(8)], 7, 24, slope=1)),
     "exp_f64": (53, lambda: exp_tail(11, 53)),

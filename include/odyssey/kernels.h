@@ -95,6 +95,18 @@ typedef struct ody_columns {
 } ody_columns;
 typedef void (*ody_columns_fn)(const ody_columns *);
 
+/* How b of a product lies: in strides, or packed (odyssey.pack): panels of ODY_PANEL_BYTES of reals across, one after
+ * another, the last filled up with zeros; in a panel the rows of b one after another. ODY_BF16 has two rows side by
+ * side, element by element, k rounded up to even. */
+enum ody_format {
+    ODY_STRIDED,
+    ODY_PANELS, /* the reals themselves */
+    ODY_BF16,
+    ODY_F16,
+    ODY_INT8, /* b = integer * scale, one scale a column */
+};
+enum { ODY_PANEL_BYTES = 256 };
+
 /* c = activation(start + (alpha*a) b): a is (m, k), b is (k, n), c is (m, n). Strides in elements; c's columns are adjacent.
  * start is the bias (n values, the same for every row) where there is one, else beta*c, which is not read when beta is 0.
  * workspace: as many bytes as gemm_workspace asks for, 64-byte aligned. */
@@ -107,6 +119,8 @@ typedef struct ody_gemm {
     double alpha, beta;
     int activation; /* enum ody_activation */
     void *workspace;
+    int format;        /* enum ody_format. Packed: b_row and b_col are not read, alpha is 1, beta 0 */
+    const void *scale; /* ODY_INT8: n float32 */
 } ody_gemm;
 typedef void (*ody_gemm_fn)(const ody_gemm *);
 typedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *);
@@ -195,6 +209,22 @@ typedef struct ody_attention_gradient {
 } ody_attention_gradient;
 typedef void (*ody_attention_backward_fn)(const ody_attention_gradient *);
 typedef size_t (*ody_attention_workspace_fn)(const ody_attention *);
+/* One index drawn from n logits, n in [1, 2^32): the first, by ascending index, up to which the weights of the tokens kept
+ * sum to more than `uniform`, in [0, 1), times their total. A weight is e^((logit - largest) * inverse), inverse rounded to
+ * the logits' type. out: the index, or one of the negative codes. workspace: ODY_SAMPLE_BYTES(n), 64-byte aligned. */
+typedef struct ody_sample {
+    const void *logits;
+    size_t n, k;
+    double p, inverse, uniform;
+    int64_t *out;
+    void *workspace;
+} ody_sample;
+typedef void (*ody_sample_fn)(const ody_sample *);
+enum {
+    ODY_SAMPLE_NAN = -1,  /* a logit is NaN or +inf */
+    ODY_SAMPLE_NONE = -2, /* all logits are -inf */
+};
+#define ODY_SAMPLE_BYTES(n) (((n) + 16) * 34 + 64)
 
 /* A slot pair: the same text compiled for float and for double. */
 #define ODY_PAIR(type, name) type name##_f32, name##_f64
@@ -322,7 +352,9 @@ typedef struct ody_kernels {
     /* ---- matrix product: gemm.h. c overlaps no input. ------------------------------------------------------------ */
 
     /* Every element of c is one chain acc = fma(alpha*a[i,l], b[l,j], acc), l ascending, from its start: the error is
-     * within gamma_(k+1) sum |alpha a b|. k = 0 gives the start. NaN and inf travel as IEEE says; 0 * inf is NaN. */
+     * within gamma_(k+1) sum |alpha a b|. k = 0 gives the start. NaN and inf travel as IEEE says; 0 * inf is NaN.
+     * Packed numbers are widened exactly first. ODY_INT8: the chain is of a and the integers, from zero; its end is
+     * multiplied by the scale, or with a bias fma(end, scale, bias). Formats but ODY_PANELS are for float32 alone. */
     ODY_PAIR(ody_gemm_fn, gemm);
     /* Bytes of workspace that gemm needs for this product; depends on shapes and strides only. */
     ODY_PAIR(ody_gemm_workspace_fn, gemm_workspace);
@@ -442,6 +474,16 @@ typedef struct ody_kernels {
     /* (sum of the plane) / (height * width): four accumulators and the fixed tree, out is one value a plane. */
     ODY_PAIR(ody_pool_fn, global_avg_pool2d);
     ODY_PAIR(ody_pool_fn, global_avg_pool2d_backward);
+
+    /* ---- sampling: sampling.h. Weights are within an ulp or two, sums float64. ------------------------------------ */
+
+    /* All tokens are kept. */
+    ODY_PAIR(ody_sample_fn, sample);
+    /* The k largest logits are, k >= 1; of equal ones those of the lowest indices. */
+    ODY_PAIR(ody_sample_fn, topk_sample);
+    /* The fewest of the heaviest tokens are whose weights sum to p times the total or more; of equally heavy ones those of
+     * the lowest indices. */
+    ODY_PAIR(ody_sample_fn, topp_sample);
 } ody_kernels;
 
 #ifdef __cplusplus

@@ -204,6 +204,9 @@ cdef int normalise_axis(object axis, int ndim, const char *op) except -1:
         given = axis.__index__()
     except AttributeError:
         raise TypeError(f"{op.decode()}: axis must be an integer, found {type(axis).__name__}") from None
+    if ndim == 0:
+        raise ShapeError(f"{op.decode()}: axis {given} needs an array with axes, found one of shape ()\n"
+                         f"  remedy: x[np.newaxis] has one")
     if not -ndim <= given < ndim:
         raise ShapeError(f"{op.decode()}: axis {given} is out of range for {ndim} dimensions; expected {-ndim} to {ndim - 1}")
     return <int> (given + ndim if given < 0 else given)

@@ -1,5 +1,6 @@
 # The slots of include/odyssey/kernels.h, as Cython sees them. The contracts stand there.
 from libc.stddef cimport ptrdiff_t, size_t
+from libc.stdint cimport int64_t
 
 
 cdef extern from "odyssey/kernels.h" nogil:
@@ -31,6 +32,25 @@ cdef extern from "odyssey/kernels.h" nogil:
         ODY_GELU
         ODY_SILU
 
+    ctypedef struct ody_sample:
+        const void *logits
+        size_t n, k
+        double p, inverse, uniform
+        int64_t *out
+        void *workspace
+    ctypedef void (*ody_sample_fn)(const ody_sample *) noexcept nogil
+    enum:
+        ODY_SAMPLE_NAN
+        ODY_SAMPLE_NONE
+    size_t ODY_SAMPLE_BYTES(size_t n)
+
+    enum ody_format:
+        ODY_STRIDED
+        ODY_PANELS
+        ODY_BF16
+        ODY_F16
+        ODY_INT8
+
     ctypedef struct ody_gemm:
         size_t m, n, k
         const void *a
@@ -41,6 +61,8 @@ cdef extern from "odyssey/kernels.h" nogil:
         double alpha, beta
         int activation
         void *workspace
+        int format
+        const void *scale
     ctypedef void (*ody_gemm_fn)(const ody_gemm *) noexcept nogil
     ctypedef size_t (*ody_gemm_workspace_fn)(const ody_gemm *) noexcept nogil
 
@@ -237,3 +259,7 @@ cdef extern from "odyssey/kernels.h" nogil:
         # cross entropy
         ody_rows_fn cross_entropy_f32, cross_entropy_f64
         ody_rows_fn cross_entropy_backward_f32, cross_entropy_backward_f64
+        # sampling
+        ody_sample_fn sample_f32, sample_f64
+        ody_sample_fn topk_sample_f32, topk_sample_f64
+        ody_sample_fn topp_sample_f32, topp_sample_f64

@@ -8,11 +8,13 @@ cimport numpy as cnp
 from odyssey._kernels.array cimport (GIL_WORTH, as_array, check_disjoint, checked_out, contiguous, describe, new_array,
                                      new_like, no_memory, real_type, row_contiguous, same_type)
 from odyssey._kernels.dispatch cimport K, run_gemm
+from odyssey._kernels.kernels cimport (ODY_BF16, ODY_F16, ODY_INT8, ODY_PANELS, ODY_STRIDED)
 from odyssey._kernels.kernels cimport (ODY_GELU, ODY_IDENTITY, ODY_RELU, ODY_SIGMOID, ODY_SILU, ODY_TANH, ody_gemm_fn,
                                        ody_gemm_workspace_fn)
 from odyssey._kernels.runtime cimport ody_gemm_stack
 
 from odyssey.errors import DTypeError, ShapeError
+from odyssey.packing import PackedWeight
 
 cnp.import_array()
 
@@ -23,6 +25,14 @@ cdef dict ACTIVATIONS = {
     "sigmoid": ODY_SIGMOID,
     "gelu": ODY_GELU,
     "silu": ODY_SILU,
+}
+
+cdef dict FORMATS = {
+    "float32": ODY_PANELS,
+    "float64": ODY_PANELS,
+    "bfloat16": ODY_BF16,
+    "float16": ODY_F16,
+    "int8": ODY_INT8,
 }
 
 
@@ -155,6 +165,8 @@ cdef object product(ndarray a, ndarray b, object out, double alpha, double beta,
     stack.first.alpha = alpha
     stack.first.beta = beta
     stack.first.activation = ODY_IDENTITY
+    stack.first.format = ODY_STRIDED
+    stack.first.scale = NULL
     if n == 1 and m > 1 and alpha == 1 and stack.first.c_row == 1:
         # One column: computed as one row of the transposed product, whose vectors are full. Same chains, same bits.
         stack.first.a, stack.first.b = stack.first.b, stack.first.a
@@ -213,7 +225,7 @@ def matmul(
 
 def linear(
     x: ArrayLike,
-    weight: ArrayLike,
+    weight: ArrayLike | PackedWeight,
     bias: ArrayLike | None = None,
     activation: str | None = None,
     out: Array | None = None,
@@ -222,7 +234,7 @@ def linear(
 
     Args:
         x: (..., in), float32 or float64.
-        weight: (out, in), of x's dtype.
+        weight: (out, in), of x's dtype; or what `pack` made of it, whatever it is stored as (float64 for a float64 x).
         bias: (out,), or None.
         activation: None, "relu", "tanh", "sigmoid", "gelu" (erf form) or "silu".
         out: (..., out), where to write; overlaps no input.
@@ -231,7 +243,8 @@ def linear(
         `out`, or a new array of shape (..., out).
 
     Each element is one chain of fused multiply-adds over `in` in ascending order that begins at the bias; a row's bits
-    are the same alone and in any batch.
+    are the same alone and in any batch. Packed weights are widened exactly first; with int8 the chain is over the
+    integers, from zero, and its end is multiplied by the row's scale, the bias added, in one rounding.
 
     Raises:
         ShapeError: if the last axis of x is not weight's second, or bias is not (out,).
@@ -246,13 +259,27 @@ def linear(
     cdef npy_intp dims[64]
     cdef ptrdiff_t x_row
     cdef ndarray rows = as_array(x, "linear")
-    cdef ndarray w = as_array(weight, "linear")
-    cdef ndarray start = None, result, target
+    cdef ndarray w = None, start = None, scale = None, result, target
     cdef int type_num = real_type(rows, "linear", "x"), ndim = PyArray_NDIM(rows), axis
     cdef int code = activation_code(activation, "linear")
-    cdef npy_intp item = PyArray_ITEMSIZE(rows), count = 1
-    same_type(w, type_num, "linear", "weight")
-    if PyArray_NDIM(w) != 2 or ndim < 1 or PyArray_DIMS(rows)[ndim - 1] != PyArray_DIMS(w)[1]:
+    cdef npy_intp item = PyArray_ITEMSIZE(rows), count = 1, inputs, outputs
+    cdef bint packed = isinstance(weight, PackedWeight)
+    if packed:
+        w = weight.panels
+        scale = weight.scale
+        outputs, inputs = weight.shape
+        if (weight.dtype == "float64") != (type_num == NPY_DOUBLE):
+            raise DTypeError(f"linear: packed {weight.dtype} weights need a {'float64' if weight.dtype == 'float64' else 'float32'} x\n"
+                             f"  x: {describe(rows)}    weight: {weight!r}")
+        if ndim < 1 or PyArray_DIMS(rows)[ndim - 1] != inputs:
+            raise ShapeError("linear: x must be (..., in) and weight (out, in)\n"
+                             f"  x: {describe(rows)}    weight: {weight!r}")
+    else:
+        w = as_array(weight, "linear")
+        same_type(w, type_num, "linear", "weight")
+        if PyArray_NDIM(w) == 2:
+            outputs, inputs = PyArray_DIMS(w)[0], PyArray_DIMS(w)[1]
+    if not packed and (PyArray_NDIM(w) != 2 or ndim < 1 or PyArray_DIMS(rows)[ndim - 1] != PyArray_DIMS(w)[1]):
         message = ("linear: x must be (..., in) and weight (out, in)\n"
                    f"  x: {describe(rows)}    weight: {describe(w)}")
         if PyArray_NDIM(w) == 2 and ndim >= 1 and PyArray_DIMS(rows)[ndim - 1] == PyArray_DIMS(w)[0]:
@@ -261,20 +288,20 @@ def linear(
     if bias is not None:
         start = as_array(bias, "linear")
         same_type(start, type_num, "linear", "bias")
-        if PyArray_NDIM(start) != 1 or PyArray_DIMS(start)[0] != PyArray_DIMS(w)[0]:
-            raise ShapeError(f"linear: bias must have shape ({PyArray_DIMS(w)[0]},), one value for each output\n"
-                             f"  weight: {describe(w)}    bias: {describe(start)}")
+        if PyArray_NDIM(start) != 1 or PyArray_DIMS(start)[0] != outputs:
+            raise ShapeError(f"linear: bias must have shape ({outputs},), one value for each output\n"
+                             f"  weight: {repr(weight) if packed else describe(w)}    bias: {describe(start)}")
         start = contiguous(start)
     rows = row_contiguous(rows, &x_row)
     if x_row % item:
         rows = rows.copy()
         x_row = PyArray_DIMS(rows)[ndim - 1] * item
-    if not in_elements(w):
+    if not packed and not in_elements(w):
         w = contiguous(w)
     for axis in range(ndim - 1):
         dims[axis] = PyArray_DIMS(rows)[axis]
         count *= dims[axis]
-    dims[ndim - 1] = PyArray_DIMS(w)[0]
+    dims[ndim - 1] = outputs
     if out is None:
         result = target = new_array(ndim, dims, type_num)
     else:
@@ -289,14 +316,16 @@ def linear(
     stack.itemsize = <size_t> item
     stack.first.m = <size_t> count
     stack.first.n = <size_t> dims[ndim - 1]
-    stack.first.k = <size_t> PyArray_DIMS(w)[1]
+    stack.first.k = <size_t> inputs
     stack.first.a = PyArray_DATA(rows)
     stack.first.b = PyArray_DATA(w)
     stack.first.c = PyArray_DATA(target)
     stack.first.a_row = x_row // item
     stack.first.a_col = 1
-    stack.first.b_row = PyArray_STRIDES(w)[1] // item
-    stack.first.b_col = PyArray_STRIDES(w)[0] // item
+    stack.first.b_row = 0 if packed else PyArray_STRIDES(w)[1] // item
+    stack.first.b_col = 0 if packed else PyArray_STRIDES(w)[0] // item
+    stack.first.format = <int> FORMATS[weight.dtype] if packed else <int> ODY_STRIDED
+    stack.first.scale = NULL if scale is None else PyArray_DATA(scale)
     stack.first.c_row = dims[ndim - 1]
     stack.first.bias = NULL if start is None else PyArray_DATA(start)
     stack.first.alpha = 1

@@ -85,6 +85,9 @@ from odyssey.reference.optim import (
     adamw_step,
     sgd_step,
 )
+from odyssey.reference.packing import (
+    pack,
+)
 from odyssey.reference.pooling import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -112,6 +115,10 @@ from odyssey.reference.rotary import (
     rotary_embedding,
     rotary_embedding_backward,
     rotary_tables,
+from odyssey.reference.sampling import (
+    sample,
+    topk_sample,
+    topp_sample,
 )
 from odyssey.reference.softmax import (
     log_softmax,
@@ -177,6 +184,7 @@ __all__ = [
     "multiply",
     "norm",
     "norm_backward",
+    "pack",
     "power",
     "prelu",
     "prelu_backward",
@@ -188,6 +196,7 @@ __all__ = [
     "rotary_embedding",
     "rotary_embedding_backward",
     "rotary_tables",
+    "sample",
     "scale",
     "scaled_dot_product_attention",
     "scaled_dot_product_attention_backward",
@@ -208,6 +217,8 @@ __all__ = [
     "sum",
     "tanh",
     "tanh_backward",
+    "topk_sample",
+    "topp_sample",
     "var",
     "var_backward",
 ]

@@ -28,6 +28,14 @@ def real(name: str, value: Any) -> Array:
     return array
 
 
+def with_axes(value: Any, axis: Any) -> Array:
+    """The operand x, which has axes if one is named; whether that one is among them is NumPy's affair."""
+    x = real("x", value)
+    if x.ndim == 0 and axis is not None and axis != ():
+        raise ShapeError(explain(f"axis {axis} needs an array with axes", describe(x=x), "x[np.newaxis] has one"))
+    return x
+
+
 def reals(**operands: Any) -> list[Array]:
     """Operands of one type. A Python number among arrays takes the arrays' type, as in NumPy."""
     numbers = {name for name, value in operands.items() if _is_number(value)}

@@ -303,7 +303,20 @@ def _normal_cdf(z: Array) -> Array:
     rest = np.subtract(t, near, where=np.isfinite(near), out=np.zeros_like(t))
     slope = -2 / np.sqrt(PI.astype(z.dtype)) * np.exp(-t * t)
     twice: Array = np.vectorize(math.erfc, otypes=[np.float64])(near) + slope * rest
-    return twice / 2
+    return np.where(t > DEEP, _erfc_deep(np.maximum(t, DEEP)), twice) / 2
+
+
+DEEP = 20  # beyond, erfc comes near the smallest float64, where the C library's has few digits left
+
+
+def _erfc_deep(t: Array) -> Array:
+    """e^(-t²) / (t √π) · (1 - 1/(2t²) + 1·3/(2t²)² - ...) for t >= DEEP; Abramowitz and Stegun 7.1.23."""
+    head = t.astype(np.float32).astype(t.dtype)  # its square is exact
+    series = np.ones_like(t)
+    for k in range(12, 0, -1):
+        series = 1 - (2 * k - 1) / (2 * t * t) * series
+    tail: Array = np.exp(-head * head) * np.exp(-(t - head) * (t + head)) * series
+    return tail / (t * np.sqrt(PI.astype(t.dtype)))
 
 
 def softplus(x: ArrayLike, beta: float = 1.0, threshold: float = 20.0, out: Array | None = None) -> Array:

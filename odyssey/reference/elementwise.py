@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from odyssey.reference._arrays import FLOAT32, PI, deliver, real, reals, wide
+from odyssey.reference._arrays import FLOAT32, PI, deliver, real, reals, same_shape, wide
 from odyssey.typing import Array, ArrayLike
 
 
@@ -239,7 +239,7 @@ def erf_backward(grad: ArrayLike, x: ArrayLike, out: Array | None = None) -> Arr
     >>> erf_backward(np.float32([1]), np.float32([0]))
     array([1.1283792], dtype=float32)
     """
-    grad, x = reals(grad=grad, x=x)
+    grad, x = same_shape(grad=grad, x=x)
     z = wide(x)
     slope = 2 / np.sqrt(PI.astype(z.dtype)) * np.exp(-z * z)
     return deliver(wide(grad) * slope, x.dtype, out)
@@ -256,10 +256,11 @@ def clip(x: ArrayLike, low: float, high: float, out: Array | None = None) -> Arr
 
 
 def clip_backward(grad: ArrayLike, x: ArrayLike, low: float, high: float, out: Array | None = None) -> Array:
-    """The gradient of `clip` at x: grad where low <= x <= high, else 0, as `torch.clamp`.
+    """The gradient of `clip` at x: grad where low <= x <= high, else 0, as `torch.clamp`. grad and x of one shape.
 
     >>> clip_backward(np.float32([5, 6, 7]), np.float32([-3, 1, 3]), -1.0, 1.0)
     array([0., 6., 0.], dtype=float32)
     """
-    grad, x, smallest, largest = reals(grad=grad, x=x, low=low, high=high)
+    grad, x = same_shape(grad=grad, x=x)
+    x, smallest, largest = reals(x=x, low=low, high=high)
     return deliver(np.where((x >= smallest) & (x <= largest), grad, 0), x.dtype, out)

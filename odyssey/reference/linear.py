@@ -8,6 +8,7 @@ type (else `ShapeError`, `DTypeError`), receives the result and is returned.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from odyssey.errors import ShapeError, describe, explain
 from odyssey.reference import activations
 from odyssey.reference._arrays import deliver, reals
 from odyssey.typing import Array, ArrayLike
+
+if TYPE_CHECKING:
+    from odyssey.packing import PackedWeight
 
 ACTIVATIONS: dict[str | None, Callable[[Array], Array]] = {
     None: lambda x: x,
@@ -41,30 +45,36 @@ def matmul(a: ArrayLike, b: ArrayLike, out: Array | None = None, alpha: float = 
         raise ValueError(f"matmul: beta = {beta} scales what out holds, but out is None")
     scaled = a * a.dtype.type(alpha)
     result = np.matmul(scaled.astype(np.float64), b.astype(np.float64))
-    if beta != 0:
+    if beta != 0 and np.shape(out) == result.shape:  # another shape is refused below
         result = result + a.dtype.type(beta) * np.asarray(out, np.float64)
     return deliver(result, a.dtype, out)
 
 
 def linear(
     x: ArrayLike,
-    weight: ArrayLike,
+    weight: ArrayLike | PackedWeight,
     bias: ArrayLike | None = None,
     activation: str | None = None,
     out: Array | None = None,
 ) -> Array:
     """activation(x @ weightᵀ + bias). `torch.nn.functional.linear`, with the activation fused.
 
-    x is (..., in), weight (out, in), bias (out,), the result (..., out); else `ShapeError`. activation is None, "relu",
+    x is (..., in), weight (out, in) or what `pack` made of it, in whose int8 form the sums of integers are multiplied
+    by the rows' scales; bias (out,), the result (..., out); else `ShapeError`. activation is None, "relu",
     "tanh", "sigmoid", "gelu" or "silu" (else `ValueError`) and acts before the sum is rounded.
 
     >>> linear(np.float32([1, 2]), np.float32([[1, 1], [1, -1]]), np.float32([0, 0.5]), "relu")
     array([3., 0.], dtype=float32)
     """
+    scale = None
+    if hasattr(weight, "parts"):
+        weight, scale = weight.parts()
     x, weight, *rest = reals(x=x, weight=weight) if bias is None else reals(x=x, weight=weight, bias=bias)
     if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(explain("linear: x must be (..., in) and weight (out, in)", describe(x=x, weight=weight)))
     result = np.matmul(x.astype(np.float64), weight.T.astype(np.float64))
+    if scale is not None:
+        result = result * scale.astype(np.float64)
     return deliver(activated(with_bias(result, rest, axis=-1), activation), x.dtype, out)
 
 

@@ -4,7 +4,7 @@ Arrays are float32 or float64 (else `DTypeError`). `axis` is an int, a tuple of 
 keeps the reduced axes with size 1. Sums run in a wider type and are rounded once. `out`, of the result's shape and type
 (else `ShapeError`, `DTypeError`), receives the result and is returned. Without `out`, a result without axes is a NumPy
 scalar. A backward takes the incoming gradient with or without the reduced axes. An axis out of range is NumPy's
-`AxisError` (a `ValueError`).
+`AxisError` (a `ValueError`); an array without axes has none to name (`ShapeError`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from odyssey.errors import ShapeError, describe, explain
-from odyssey.reference._arrays import deliver, real, reals, wide
+from odyssey.reference._arrays import deliver, reals, wide, with_axes
 from odyssey.typing import Array, ArrayLike
 
 
@@ -26,7 +26,7 @@ def sum(
     >>> sum(np.float32([[1, 2], [3, 4]]), axis=0)
     array([4., 6.], dtype=float32)
     """
-    x = real("x", x)
+    x = with_axes(x, axis)
     return deliver(np.sum(wide(x), axis=axis, keepdims=keepdims), x.dtype, out)
 
 
@@ -38,7 +38,7 @@ def mean(
     >>> mean(np.float32([[1, 2], [3, 4]]), axis=1)
     array([1.5, 3.5], dtype=float32)
     """
-    x = real("x", x)
+    x = with_axes(x, axis)
     total = np.sum(wide(x), axis=axis, keepdims=keepdims)
     return deliver(np.divide(total, _count(x, axis)), x.dtype, out)
 
@@ -55,7 +55,7 @@ def var(
     >>> var(np.float32([1, 2, 3, 4]))
     np.float32(1.25)
     """
-    x = real("x", x)
+    x = with_axes(x, axis)
     z = wide(x)
     n = _count(x, axis)
     centred = z - np.divide(np.sum(z, axis=axis, keepdims=True), n)
@@ -90,7 +90,7 @@ def max(
     >>> max(np.float32([[1, 2], [4, 3]]), axis=1)
     array([2., 4.], dtype=float32)
     """
-    x = real("x", x)
+    x = with_axes(x, axis)
     return deliver(np.max(x, axis=axis, keepdims=keepdims), x.dtype, out)
 
 
@@ -114,7 +114,7 @@ def min(
     >>> min(np.float32([[1, 2], [4, 3]]), axis=1)
     array([1., 3.], dtype=float32)
     """
-    x = real("x", x)
+    x = with_axes(x, axis)
     return deliver(np.min(x, axis=axis, keepdims=keepdims), x.dtype, out)
 
 
@@ -138,7 +138,7 @@ def argmax(x: ArrayLike, axis: int | None = None, keepdims: bool = False, out: A
     >>> argmax(np.float32([[1, 5, 5], [4, 3, 2]]), axis=1)
     array([1, 0])
     """
-    x = real("x", x)
+    x = with_axes(x, axis)
     return deliver(np.argmax(x, axis=axis, keepdims=keepdims), np.dtype(np.int64), out)
 
 
@@ -150,7 +150,7 @@ def norm(
     >>> norm(np.float32([[3, 4], [6, 8]]), axis=1)
     array([ 5., 10.], dtype=float32)
     """
-    x = real("x", x)
+    x = with_axes(x, axis)
     z = wide(x)
     return deliver(np.sqrt(np.sum(z * z, axis=axis, keepdims=keepdims)), x.dtype, out)
 
@@ -181,7 +181,7 @@ def logsumexp(
     >>> logsumexp(np.float32([1000, 1000]))
     np.float32(1000.6932)
     """
-    x = real("x", x)
+    x = with_axes(x, axis)
     z = wide(x)
     largest = np.max(z, axis=axis, keepdims=True, initial=-np.inf)
     largest = np.where(np.isfinite(largest), largest, 0)  # an infinite maximum is the result by itself

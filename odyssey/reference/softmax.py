@@ -4,14 +4,14 @@ Arrays are float32 or float64 and all of one type (else `DTypeError`), of one sh
 that shape and type. `out`, of that shape and type, receives the result and is returned; it may be an operand. The
 maximum is subtracted first, so nothing overflows. -inf among finite elements stands for a masked one and gives 0
 (-inf for the logarithm); a row of nothing but -inf, or with +inf or NaN, is NaN. An axis out of range is NumPy's
-`AxisError` (a `ValueError`).
+`AxisError` (a `ValueError`); an array without axes has none to name (`ShapeError`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from odyssey.reference._arrays import deliver, real, same_shape, wide
+from odyssey.reference._arrays import deliver, same_shape, wide, with_axes
 from odyssey.typing import Array, ArrayLike
 
 
@@ -21,7 +21,7 @@ def softmax(x: ArrayLike, axis: int = -1, out: Array | None = None) -> Array:
     >>> softmax(np.float32([0, 1, 1000]))
     array([0., 0., 1.], dtype=float32)
     """
-    x = real("x", x)
+    x = with_axes(x, axis)
     weights = np.exp(_less_maximum(wide(x), axis))
     return deliver(weights / np.sum(weights, axis=axis, keepdims=True), x.dtype, out)
 
@@ -43,7 +43,7 @@ def log_softmax(x: ArrayLike, axis: int = -1, out: Array | None = None) -> Array
     >>> log_softmax(np.float32([0, 0]))
     array([-0.6931472, -0.6931472], dtype=float32)
     """
-    x = real("x", x)
+    x = with_axes(x, axis)
     z = _less_maximum(wide(x), axis)
     return deliver(z - np.log(np.sum(np.exp(z), axis=axis, keepdims=True)), x.dtype, out)
 

@@ -199,7 +199,7 @@ def matmul(a: Array, b: Array, out: Array | None = None, alpha: float = 1.0, bet
 
 def linear(x: Array, weight: Array, bias: Array | None = None, activation: str | None = None, **_: Any) -> Array:
     """|x| @ |weight|ᵀ + |bias|, for no activation amplifies an error by more than 1.13; and |result| for its own."""
-    total = matmul(x, weight.T) + (0 if bias is None else np.abs(wide64(bias)))
+    total = matmul(x, np.asarray(weight).T) + (0 if bias is None else np.abs(wide64(bias)))
     return np.asarray(total if activation is None else 2 * total)
 
 

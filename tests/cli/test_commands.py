@@ -343,3 +343,25 @@ def test_the_version_is_printed():
     result = odyssey("--version")
     assert result.exit_code == 0
     assert result.stdout.startswith("odyssey ")
+
+
+def test_the_exhaustive_run_shows_keeps_and_writes_its_table(tmp_path):
+    kept, table = tmp_path / "kept.json", tmp_path / "table.md"
+    options = ["--stride", 400_009, "--jobs", 1, "--op", "exp", "--op", "gelu", "--keep", kept, "--markdown", table]
+    result = odyssey("verify", "--exhaustive", *options)
+    assert result.exit_code == 0, result.output
+    assert "3 functions, every 400009-th of the 2^32 inputs" in result.stdout
+    assert "3 of 3 functions pass" in result.stdout
+    assert "| gelu(approximate='tanh') | 2 |" in table.read_text()
+    again = odyssey("verify", "--exhaustive", *options)
+    assert "3 were done before" in again.stdout
+    kept.write_text(json.dumps({"about": {}, "functions": {}}))
+    assert is_one_line(odyssey("verify", "--exhaustive", *options), kept, "name another file")
+    kept.write_text("[")
+    assert is_one_line(odyssey("verify", "--exhaustive", *options), kept, "expected what an earlier run kept")
+
+
+def test_what_belongs_to_the_exhaustive_run_needs_it():
+    assert is_one_line(odyssey("verify", "--op", "exp"), "expected --exhaustive")
+    assert is_one_line(odyssey("verify", "--exhaustive", "--op", "softmax"), "--op", "found 'softmax'")
+    assert is_one_line(odyssey("verify", "--exhaustive", "reductions"), "FAMILY")

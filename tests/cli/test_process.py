@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -58,6 +59,18 @@ def test_ctrl_c_before_the_training_begins_is_130_too(tmp_path):
     # Early enough it interrupts Python's own start, which ends by the signal; later it is ours; last it is too late.
     assert process.returncode in (-signal.SIGINT, 130, 2, 1)
     assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_in_the_exhaustive_run_keeps_what_is_done(tmp_path):
+    kept = tmp_path / "kept.json"
+    process = start("verify", "--exhaustive", "--op", "exp", "--jobs", 1, "--keep", kept)
+    assert "about" in process.stdout.readline()
+    while not kept.exists() and process.poll() is None:  # the first piece is done
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.strip()) == (130, "odyssey: interrupted")
+    assert 0 < json.loads(kept.read_text())["functions"]["exp"]["inputs"] < 2**32
 
 
 def test_a_pipe_that_nobody_reads_is_no_error_message():

@@ -293,6 +293,40 @@ static void exercise_ody_gemm_fn(ody_gemm_fn f, ody_gemm_workspace_fn workspace,
             }
 }
 
+/* Packed operands are read as the bytes they are: any bits but NaN's are numbers. */
+static void exercise_packed(ody_gemm_fn f, ody_gemm_workspace_fn workspace, int bits) {
+    prepare(bits, 0);
+    for (int format = ODY_PANELS; format <= (bits == 32 ? ODY_INT8 : ODY_PANELS); format++)
+        for (size_t m = 1; m < 40; m += m < 9 ? 1 : 13)
+            for (int s = 1; s < 11; s++) {
+                const size_t n = sizes[s], k = sizes[s] / 2 + 3;
+                ody_gemm g = {.m = m, .n = n, .k = k, .a = in[0], .b = in[1], .c = out[0], .a_row = (ptrdiff_t)k,
+                              .a_col = 1, .c_row = (ptrdiff_t)n + 3, .alpha = 1, .bias = s & 1 ? in[2] : NULL,
+                              .activation = s % 3 ? ODY_IDENTITY : ODY_RELU, .format = format,
+                              .scale = format == ODY_INT8 ? in[3] : NULL};
+                memset(out[0], 0, m * (n + 3) * (size_t)bits / 8);
+                g.workspace = aligned_alloc(64, workspace(&g) / 64 * 64 + 128);
+                f(&g);
+                free(g.workspace);
+                absorb(out[0], m * (n + 3), bits);
+            }
+}
+
+static void exercise_ody_sample_fn(ody_sample_fn f, int bits) {
+    prepare(bits, 0);
+    for (int s = 1; s < SIZES; s++)
+        for (int draw = 0; draw < 24; draw++) {
+            int64_t found;
+            ody_sample one = {.logits = in[draw & 3], .n = sizes[s], .k = sizes[s] / 3 + 1, .p = 0.1 + draw / 30.0,
+                              .inverse = 0.75, .uniform = draw / 24.0, .out = &found};
+            one.workspace = aligned_alloc(64, ODY_SAMPLE_BYTES(sizes[s]) / 64 * 64 + 64);
+            f(&one);
+            free(one.workspace);
+            memcpy(out[0], &found, sizeof found);
+            absorb(out[0], 1, bits);
+        }
+}
+
 int main(void) {
 #define SLOT(type, name, bits)                                                                                         \
     state = 1;                                                                                                         \
@@ -303,6 +337,7 @@ int main(void) {
     state = 1;                                                                                                         \
     hash = 14695981039346656037u;                                                                                      \
     exercise_ody_gemm_fn(TABLE.name, TABLE.workspace, bits);                                                           \
+    exercise_packed(TABLE.name, TABLE.workspace, bits);                                                                \
     printf("%s %016" PRIx64 "\n", #name, hash);
 #define ATTENTION_SLOT(type, name, workspace, bits)                                                                    \
     state = 1;                                                                                                         \

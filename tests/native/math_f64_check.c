@@ -10,6 +10,9 @@
  * error in ulp and the input where it occurs; the run fails if a bound is exceeded, if a zero has the wrong sign, or if
  * NaN and number are confused. Gradients are bounded in ulp of the larger of the terms that they add.
  *
+ * -p prints, for `points` inputs, the input, our result and what quadruple precision says, for tools/check_float64.py to
+ * hold against mpmath.
+ *
  * Quadruple precision needs gcc on x86; without ODY_QUAD there are digests only.
  *
  *     CFLAGS=-DODY_QUAD LDLIBS=-lquadmath ODY_ISAS=avx512 tests/native/run.sh math_f64_check
@@ -196,6 +199,22 @@ static int check(const struct function *f, uint64_t points, int digest_only) {
     return worst > f->bound;
 }
 
+#ifdef ODY_QUAD
+static void print_samples(const struct function *f, uint64_t points) {
+    static double x[1024], y[1024];
+    char want[64];
+    state = 0x2545f4914f6cdd1du; /* other inputs than those that are counted */
+    for (uint64_t done = 0; done < points; done += 1024) {
+        for (int i = 0; i < 1024; i++) x[i] = sample(f, (uint64_t)i);
+        f->run(x, y);
+        for (int i = 0; i < 1024 && done + (uint64_t)i < points; i++) {
+            quadmath_snprintf(want, sizeof want, "%.36Qe", f->oracle(x[i]));
+            printf("%s %a %a %s\n", f->name, x[i], y[i], want);
+        }
+    }
+}
+#endif
+
 /* pow of random pairs: most with a result that is neither 0 nor inf, the rest any bit patterns; and all pairs of edges. */
 static int check_pow(uint64_t points, int digest_only) {
     uint64_t digest = 0xcbf29ce484222325u;
@@ -247,14 +266,16 @@ static int check_pow(uint64_t points, int digest_only) {
 
 int main(int argc, char **argv) {
     uint64_t points = 10000000;
-    int digest_only = 0, failed = 0, named = 0;
+    int digest_only = 0, print = 0, failed = 0, named = 0;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "-n") && i + 1 < argc) points = strtoull(argv[++i], NULL, 0);
         else if (!strcmp(argv[i], "-d")) digest_only = 1;
+        else if (!strcmp(argv[i], "-p")) print = 1;
         else named++;
     }
 #ifndef ODY_QUAD
     digest_only = 1;
+    if (print) return fprintf(stderr, "-p needs ODY_QUAD\n"), 2;
 #endif
     fprintf(stderr, "%s, %" PRIu64 " inputs\n", ODY_ISA_NAME, points);
     for (size_t f = 0; f <= sizeof functions / sizeof *functions; f++) {
@@ -262,6 +283,12 @@ int main(int argc, char **argv) {
         int wanted = !named;
         for (int i = 1; i < argc; i++) wanted |= !strcmp(argv[i], name);
         if (!wanted) continue;
+#ifdef ODY_QUAD
+        if (print) {
+            if (f < sizeof functions / sizeof *functions) print_samples(&functions[f], points);
+            continue;
+        }
+#endif
         if (!strcmp(name, "pow")) failed |= check_pow(points, digest_only);
         else failed |= check(&functions[f], points, digest_only);
     }

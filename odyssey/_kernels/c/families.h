@@ -4,6 +4,8 @@
 #include "activations.h"
 #include "optim.h"
 #include "epilogue.h"
+#include "gemm_few.h"
+#include "packed.h"
 #include "gemm.h"
 #include "probe.h"
 #include "reductions.h"
@@ -19,3 +21,4 @@
 #include "attention.h"
 #include "attention_backward.h"
 #include "rotary.h"
+#include "sampling.h"

@@ -7,6 +7,8 @@
  *   panel   what a tile reads, laid out in the order it is read: A as (k, MR), B as (k, NR = vecs*LANES)
  *   block   as many panels as a cache level holds: B's panel stays in L1, A's block in L2, B's block in L3
  *
+ * A few rows times a large matrix go another way (gemm_few.h).
+ *
  * B is packed only when it is not already readable in rows, or is large enough to be walked many times; A is packed
  * unless it already looks like a panel (a column-major A, or a single row).
  */
@@ -39,13 +41,6 @@ enum {
     GEMM_AHEAD = 40,     /* rows of B to fetch ahead when it is read once, from memory */
     GEMM_L3 = 4 << 20,   /* bytes a packed block of B may fill */
 };
-
-/* Loops over a tile's registers must vanish entirely, or its accumulators would live in memory. */
-#if defined(ODY_ISA_AVX512) || defined(ODY_ISA_AVX2) || defined(ODY_ISA_NEON)
-#define UNROLL _Pragma("GCC unroll 16")
-#else
-#define UNROLL
-#endif
 
 #define GEMM_KEY(rows, vecs) ((rows) * 16 + (vecs))
 #endif
@@ -241,10 +236,11 @@ static K(gemm_plan) K(plan_gemm)(const ody_gemm *g) {
     p.rows = tiles ? (g->m + tiles - 1) / tiles : 1;
     /* One row, or column-major columns, already is a panel. */
     p.pack_a = !(g->alpha == 1 && (g->m == 1 || (g->a_row == 1 && g->m <= GEMM_MR)));
-    const int walked_once = g->m <= 2 * GEMM_MR;
+    const int packed = g->format != ODY_STRIDED;
+    const int walked_once = g->m <= 2 * GEMM_MR && !packed;
     const size_t b_bytes = g->k * g->n * sizeof(real);
     p.ahead = 0;
-    p.pack_b = g->b_col != 1 || (!walked_once && b_bytes > GEMM_L2);
+    p.pack_b = packed || g->b_col != 1 || (!walked_once && b_bytes > GEMM_L2);
     if (!p.pack_b && walked_once && b_bytes > GEMM_L2) {
         /* Memory decides. One or two rows of A: walk a few whole rows of B side by side, streams that the prefetchers
          * follow. More: one pass down each strip of B with C in registers, fetching by hand what lies rows ahead. */
@@ -256,6 +252,7 @@ static K(gemm_plan) K(plan_gemm)(const ody_gemm *g) {
         /* Equal blocks rather than a thin last one. */
         size_t blocks = (g->k + p.kc - 1) / p.kc;
         p.kc = blocks ? (g->k + blocks - 1) / blocks : 1;
+        if (packed) p.kc += p.kc % 2; /* packed bfloat16 comes in pairs */
         p.nc = GEMM_L3 / (p.kc * sizeof(real)) / p.width * p.width;
         /* A panel used by one or two tiles is packed right before, while L1 still holds it. */
         if (p.pack_b && walked_once) {
@@ -277,11 +274,21 @@ static K(gemm_plan) K(plan_gemm)(const ody_gemm *g) {
 }
 
 static size_t K(gemm_workspace)(const ody_gemm *g) {
+    if (g->format != ODY_STRIDED && g->m <= PACKED_ROWS) return K(packed_workspace)(g);
+    if (g->format == ODY_STRIDED && K(few_rows)(g)) return K(few_workspace)(g);
     K(gemm_plan) p = K(plan_gemm)(g);
     return (p.a_elements + p.b_elements + p.tail_elements) * sizeof(real);
 }
 
 static void K(gemm)(const ody_gemm *g) {
+    if (g->format != ODY_STRIDED && g->m <= PACKED_ROWS) {
+        K(packed)(g);
+        return;
+    }
+    if (g->format == ODY_STRIDED && K(few_rows)(g)) {
+        K(few)(g);
+        return;
+    }
     const real *a = g->a, *b = g->b, *bias = g->bias;
     real *c = g->c;
     const K(gemm_plan) p = K(plan_gemm)(g);
@@ -294,7 +301,9 @@ static void K(gemm)(const ody_gemm *g) {
             const int first = pc == 0, last = pc + kc >= g->k;
             const real *b_block = b + (ptrdiff_t)pc * g->b_row + (ptrdiff_t)jc * g->b_col;
             const size_t tail_cols = nc % p.width;
-            if (p.pack_b)
+            if (g->format != ODY_STRIDED)
+                K(widen)(g, pc, kc, jc, nc, p.width, b_packed);
+            else if (p.pack_b)
                 K(pack_b)(b_block, g->b_row, g->b_col, kc, nc, p.width, b_packed);
             else if (tail_cols)
                 K(pack_b)(b_block + (nc - tail_cols), g->b_row, 1, kc, tail_cols,
@@ -320,9 +329,9 @@ static void K(gemm)(const ody_gemm *g) {
                     for (size_t i = 0, tile = 0; i < mc; i += p.rows, tile++) {
                         const size_t rows = mc - i < p.rows ? mc - i : p.rows;
                         real *c_tile = c + (ptrdiff_t)(ic + i) * g->c_row + jc + j;
-                        const K(tile_ends) ends = {.bias = first && bias ? bias + jc + j : NULL,
+                        const K(tile_ends) ends = {.bias = first && bias && !g->scale ? bias + jc + j : NULL,
                                                    .beta = first ? (real)g->beta : 1,
-                                                   .relu = last && g->activation == ODY_RELU,
+                                                   .relu = last && !g->scale && g->activation == ODY_RELU,
                                                   .next = i + rows < mc ? c_tile + (ptrdiff_t)rows * g->c_row : NULL,
                                                   .ahead = p.ahead};
                         K(tile_for)((int)rows, vecs)(kc, p.pack_a ? a_packed + tile * GEMM_MR * kc : a_block,
@@ -330,7 +339,10 @@ static void K(gemm)(const ody_gemm *g) {
                                                      c_tile, g->c_row, cols, &ends);
                     }
                 }
-                if (last && g->activation != ODY_IDENTITY && g->activation != ODY_RELU)
+                if (last && g->scale)
+                    for (size_t i = 0; i < mc; i++)
+                        K(scale_row)(g, c + (ptrdiff_t)(ic + i) * g->c_row + jc, jc, nc);
+                if (last && g->activation != ODY_IDENTITY && (g->activation != ODY_RELU || g->scale))
                     for (size_t i = 0; i < mc; i++)
                         K(activate_row)(c + (ptrdiff_t)(ic + i) * g->c_row + jc, nc, g->activation);
             }

@@ -26,6 +26,17 @@ static void part_of(size_t n, size_t parts, size_t index, size_t unit, size_t *s
     if (*end > n) *end = n;
 }
 
+/* Where column `column` of b begins; of packed ones a multiple of 64 is the first of a panel. */
+static const void *columns_from(const ody_gemm *g, const char *b, size_t column, ptrdiff_t item) {
+    switch (g->format) {
+    case ODY_STRIDED: return b + (ptrdiff_t)column * g->b_col * item;
+    case ODY_PANELS: return b + column * g->k * (size_t)item;
+    case ODY_BF16: return b + column * (g->k + g->k % 2) * 2;
+    case ODY_F16: return b + column * g->k * 2;
+    default: return b + column * g->k;
+    }
+}
+
 static void gemm_task(void *context, size_t task) {
     gemm_job *job = context;
     const ody_gemm_stack *stack = job->stack;
@@ -49,7 +60,8 @@ static void gemm_task(void *context, size_t task) {
     g.n = column_end - column;
     if (g.m == 0 || g.n == 0) return;
     g.a = a + (ptrdiff_t)row * g.a_row * item;
-    g.b = b + (ptrdiff_t)column * g.b_col * item;
+    g.b = columns_from(&g, b, column, item);
+    if (g.scale) g.scale = (const float *)g.scale + column;
     g.c = c + ((ptrdiff_t)row * g.c_row + (ptrdiff_t)column) * item;
     if (bias) g.bias = bias + (ptrdiff_t)column * item;
     size_t bytes = job->workspace(&g);
@@ -64,6 +76,21 @@ static void gemm_task(void *context, size_t task) {
     if (bytes > sizeof near) ody_free(g.workspace);
 }
 
+/* How to cut one product into about `parts` tasks. Each packs its rows of a and its columns of b for itself: the grid with
+ * the least to pack, none of its cells too small for a tile. */
+static void choose_parts(const ody_gemm *g, size_t parts, size_t *row_parts, size_t *column_parts) {
+    const size_t most_rows = g->m / 8 > 0 ? g->m / 8 : 1, most_columns = g->n / 64 > 0 ? g->n / 64 : 1;
+    size_t best_tasks = 1;
+    double least = 0;
+    for (size_t rows = 1; rows <= parts; rows++) {
+        const size_t r = rows < most_rows ? rows : most_rows;
+        const size_t wanted = parts / r, c = wanted < most_columns ? wanted : most_columns;
+        const double packed = (double)c * (double)g->m + (double)r * (double)g->n;
+        if (r * c < best_tasks || (r * c == best_tasks && least > 0 && packed >= least)) continue;
+        best_tasks = r * c, least = packed, *row_parts = r, *column_parts = c;
+    }
+}
+
 int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm_stack *stack) {
     const ody_gemm *g = &stack->first;
     size_t products = 1;
@@ -76,10 +103,7 @@ int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
     if (threads > 1 && work > SERIAL && products < 4 * threads) {
         size_t parts = (threads + products - 1) / products;
         if (work > LARGE) parts *= 2;
-        /* Every part packs the operand that is not cut: cut so that the smaller one is packed again. */
-        if (g->m >= g->n && g->m >= 16) job.row_parts = parts < g->m / 8 ? parts : g->m / 8;
-        else if (g->n >= 128) job.column_parts = parts < g->n / 64 ? parts : g->n / 64;
-        else if (g->m >= 16) job.row_parts = parts < g->m / 8 ? parts : g->m / 8;
+        choose_parts(g, parts, &job.row_parts, &job.column_parts);
     }
     const size_t tasks = products * job.row_parts * job.column_parts;
     if (work <= SERIAL || tasks == 1)

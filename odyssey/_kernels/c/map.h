@@ -19,7 +19,7 @@ ODY_INLINE const real *K(operand)(const ody_map *m, int k, real *copies) {
     real copies_##x[LANES];                                                                                            \
     const real *in_##x = K(operand)(m, k, copies_##x);                                                                 \
     const size_t step_##x = (size_t)m->step[k];
-#define FULL(x) v_load(in_##x + i * step_##x)
+#define FULL(x) v_load_far(in_##x + i * step_##x)
 #define PART(x) v_load_n(in_##x + i * step_##x, part, 1)
 
 #define OPERANDS_1 OPERAND(a, 0)

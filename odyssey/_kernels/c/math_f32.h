@@ -96,6 +96,34 @@ static const float ody_gelu_f32[9][8] = {
      0x1.78826cp-8f, 0x1.7440e0p-10f},
 };
 
+/* largest relative error 2^-25.34 */
+static const float ody_normal_f32[12][8] = {
+    {0.0f, 0x1.400342p+0f, 0x1.e00328p+0f, 0x1.40046ap+1f, 0x1.9003a2p+1f, 0x1.e00730p+1f, 0x1.18014ep+2f,
+     0x1.40071cp+2f},
+    {0x1.000000p-1f, 0x1.b0b44cp-4f, 0x1.f1f5b0p-6f, 0x1.96cd4ap-8f, 0x1.d1edfep-11f, 0x1.728654p-14f, 0x1.974fa2p-18f,
+     0x1.33190cp-22f},
+    {0x1.988454p-2f, 0x1.760ac6p-3f, 0x1.19b920p-4f, 0x1.1f1644p-6f, 0x1.8bff06p-9f, 0x1.716b5cp-12f, 0x1.d2d0a0p-16f,
+     0x1.8e3928p-20f},
+    {0x1.70bac0p-32f, 0x1.d3923ap-4f, 0x1.081f4ap-4f, 0x1.66e0c8p-6f, 0x1.35620cp-8f, 0x1.5a59d6p-11f, 0x1.fe968ep-15f,
+     0x1.f1d27ep-19f},
+    {-0x1.105836p-4f, 0x1.1897e8p-6f, 0x1.d881d4p-6f, 0x1.f6777cp-7f, 0x1.214920p-8f, 0x1.922dd0p-11f, 0x1.60dc4ap-14f,
+     0x1.8e4bc2p-18f},
+    {0x1.fd4608p-24f, -0x1.c00bd2p-7f, 0x1.6b4a98p-9f, 0x1.84dcf6p-8f, 0x1.5ce638p-9f, 0x1.3f573ep-11f, 0x1.576426p-14f,
+     0x1.c86ae6p-18f},
+    {0x1.46d7e8p-7f, -0x1.887474p-8f, -0x1.aebcacp-9f, 0x1.5dbfc4p-11f, 0x1.068866p-10f, 0x1.665e22p-12f,
+     0x1.ef39a8p-15f, 0x1.8cccacp-18f},
+    {0x1.25568cp-18f, 0x1.30517ap-11f, -0x1.6e7300p-10f, -0x1.0db3d2p-11f, 0x1.5f1246p-13f, 0x1.15d7e8p-13f,
+     0x1.0cce06p-15f, 0x1.0d65c4p-18f},
+    {-0x1.33b2cap-10f, 0x1.a3fdbap-11f, 0x1.666fb0p-16f, -0x1.0fdf6cp-12f, -0x1.889d24p-15f, 0x1.f80f62p-16f,
+     0x1.be2452p-17f, 0x1.25399ep-19f},
+    {0x1.cab960p-16f, 0x1.8a4afap-14f, 0x1.2f24d4p-13f, -0x1.1948aap-15f, -0x1.063a58p-15f, 0x1.718c6ap-22f,
+     0x1.ac748ep-19f, 0x1.e00224p-21f},
+    {0x1.3b935ap-13f, -0x1.b2799ep-14f, 0x1.673778p-15f, 0x1.a37956p-16f, -0x1.b4f02ep-17f, -0x1.b27dc8p-19f,
+     0x1.335636p-20f, 0x1.643bb4p-22f},
+    {0x1.bc285ep-16f, 0x1.b49652p-18f, -0x1.2eb76ep-16f, 0x1.c63152p-19f, 0x1.145886p-18f, -0x1.2330d0p-20f,
+     -0x1.0be260p-21f, 0x1.063fa6p-24f},
+};
+
 /* largest relative error 2^-28.06 */
 static const float ody_mills_f32[10][8] = {
     {0x1.6c8b8cp+0f, 0x1.36bf42p+1f, 0x1.eda856p+1f, 0x1.763854p+2f, 0x1.18f15ep+3f, 0x1.901830p+3f, 0x1.f77eaep-3f,
@@ -494,13 +522,13 @@ ODY_INLINE f32x16 f32x16_log1p(f32x16 x) {
  * + ... in two chains.
  */
 ODY_INLINE f32x16 f32x16_piecewise(f32x16 h, f32x16 c0, i32x16 i, const float (*table)[8], int rows) {
-    f32x16 h2 = f32x16_mul(h, h), p = f32x16_lookup8(table[rows - 1], i), q = f32x16_lookup8(table[rows - 2], i);
+    f32x16 h2 = f32x16_mul(h, h), p = f32x16_lookup8_in(table[rows - 1], i), q = f32x16_lookup8_in(table[rows - 2], i);
     for (int j = rows - 3; j >= 1; j -= 2) {
-        p = f32x16_fma(p, h2, f32x16_lookup8(table[j], i));
-        if (j > 1) q = f32x16_fma(q, h2, f32x16_lookup8(table[j - 1], i));
+        p = f32x16_fma(p, h2, f32x16_lookup8_in(table[j], i));
+        if (j > 1) q = f32x16_fma(q, h2, f32x16_lookup8_in(table[j - 1], i));
     }
     p = rows % 2 ? f32x16_fma(p, h, q) : f32x16_fma(q, h, p);
-    p = f32x16_fma(p, h, f32x16_lookup8(table[0], i));
+    p = f32x16_fma(p, h, f32x16_lookup8_in(table[0], i));
     return f32x16_fma(p, h, c0);
 }
 
@@ -515,7 +543,7 @@ typedef struct {
 
 ODY_INLINE ody_interval_f32 f32x16_octave(f32x16 t, float scale) {
     f32x16 y = f32x16_fma(t, f32x16_splat(scale), f32x16_splat(1.0f));
-    return (ody_interval_f32){f32x16_lt(y, f32x16_splat(1.5f)), i32x16_shr(f32x16_bits(y), 22)};
+    return (ody_interval_f32){f32x16_lt(y, f32x16_splat(1.5f)), i32x16_and(i32x16_shr(f32x16_bits(y), 22), i32x16_splat(7))};
 }
 
 /*
@@ -525,8 +553,8 @@ ODY_INLINE ody_interval_f32 f32x16_octave(f32x16 t, float scale) {
 ODY_INLINE f32x16 f32x16_tanh(f32x16 x) {
     f32x16 t = f32x16_min(f32x16_splat(9.02f), f32x16_abs(x));
     ody_interval_f32 in = f32x16_octave(t, (float)(14.99 / 9.02));
-    f32x16 h = f32x16_sub(t, f32x16_lookup8(ody_tanh_f32[0], in.i));
-    f32x16 c0 = f32x16_select(in.first, t, f32x16_lookup8(ody_tanh_f32[1], in.i));
+    f32x16 h = f32x16_sub(t, f32x16_lookup8_in(ody_tanh_f32[0], in.i));
+    f32x16 c0 = f32x16_select(in.first, t, f32x16_lookup8_in(ody_tanh_f32[1], in.i));
     return f32x16_copysign(f32x16_piecewise(h, c0, in.i, ody_tanh_f32 + 2, 7), x);
 }
 
@@ -538,8 +566,8 @@ ODY_INLINE f32x16 f32x16_erf(f32x16 x) {
     f32x16 t = f32x16_min(f32x16_splat(3.93f), f32x16_abs(x));
     f32x16 rounded = f32x16_fma(t, f32x16_splat((float)(7.49 / 3.93)), f32x16_splat(0x1p23f));
     i32x16 i = f32x16_bits(rounded);
-    f32x16 h = f32x16_sub(t, f32x16_lookup8(ody_erf_f32[0], i));
-    f32x16 c0 = f32x16_select(f32x16_eq(rounded, f32x16_splat(0x1p23f)), t, f32x16_lookup8(ody_erf_f32[1], i));
+    f32x16 h = f32x16_sub(t, f32x16_lookup8_in(ody_erf_f32[0], i));
+    f32x16 c0 = f32x16_select(f32x16_eq(rounded, f32x16_splat(0x1p23f)), t, f32x16_lookup8_in(ody_erf_f32[1], i));
     return f32x16_copysign(f32x16_piecewise(h, c0, i, ody_erf_f32 + 2, 7), x);
 }
 
@@ -548,8 +576,8 @@ ODY_INLINE f32x16 f32x16_erf(f32x16 x) {
 /* Phi(-u) e^(u^2/2), the Mills ratio, for u = c t, 0 <= u <= 14.5. */
 ODY_INLINE f32x16 f32x16_mills(f32x16 t, float c) {
     i32x16 i = f32x16_octave(t, c * (float)(14.99 / 14.5)).i;
-    f32x16 h = f32x16_fms(t, f32x16_splat(c), f32x16_lookup8(ody_mills_f32[0], i));
-    return f32x16_piecewise(h, f32x16_lookup8(ody_mills_f32[1], i), i, ody_mills_f32 + 2, 8);
+    f32x16 h = f32x16_fms(t, f32x16_splat(c), f32x16_lookup8_in(ody_mills_f32[0], i));
+    return f32x16_piecewise(h, f32x16_lookup8_in(ody_mills_f32[1], i), i, ody_mills_f32 + 2, 8);
 }
 
 /* 1 - erf x = 2 Phi(-sqrt(2) x). x > 10.06 gives 0. */
@@ -565,18 +593,44 @@ ODY_INLINE f32x16 f32x16_erfc(f32x16 x) {
 }
 
 /* x Phi(x) = max(x, 0) - t Phi(-t), t = |x|: e^(-t^2/2) times a piecewise polynomial of degree 7. gelu(-inf) = -0. */
-ODY_INLINE f32x16 f32x16_gelu(f32x16 x) {
+ODY_INLINE f32x16 f32x16_gelu_wide(f32x16 x) {
     f32x16 t = f32x16_magnitude(x, 14.5f);
     f32x16 half = f32x16_mul(t, f32x16_splat(0.5f));
     f32x16 v = f32x16_mul(t, half), v_lo = f32x16_fms(t, half, v);
     ody_exp_f32_parts p = f32x16_exp_minus_lo(v, v_lo);
     ody_scale_f32 scale = f32x16_scale(p.e);
     ody_interval_f32 in = f32x16_octave(t, (float)(14.99 / 14.5));
-    f32x16 h = f32x16_sub(t, f32x16_lookup8(ody_gelu_f32[0], in.i));
-    f32x16 c0 = f32x16_select(in.first, half, f32x16_lookup8(ody_gelu_f32[1], in.i));
+    f32x16 h = f32x16_sub(t, f32x16_lookup8_in(ody_gelu_f32[0], in.i));
+    f32x16 c0 = f32x16_select(in.first, half, f32x16_lookup8_in(ody_gelu_f32[1], in.i));
     f32x16 g = f32x16_piecewise(h, c0, in.i, ody_gelu_f32 + 2, 7);
     f32x16 y = f32x16_shift(f32x16_mul_sum(g, p.T, p.w), scale.e);
     return f32x16_fnma(y, scale.b, f32x16_positive(x));
+}
+
+/*
+ * For |x| < 5 without the exponential: Phi(-t) as a polynomial of degree 10 on each of eight intervals, in the distance u from
+ * the interval's far end, from where Phi only grows and nothing cancels; on the first from 0, where it is 1/2. The first
+ * mantissa bits of 1 + t / 5 number the intervals.
+ */
+ODY_INLINE f32x16 f32x16_gelu(f32x16 x) {
+    f32x16 t = f32x16_abs(x);
+    f32x16 y = f32x16_fma(t, f32x16_splat(0x1.999980p-3f), f32x16_splat(1.0f));
+    i32x16 i = i32x16_and(i32x16_shr(f32x16_bits(y), 20), i32x16_splat(7));
+    f32x16 u = f32x16_sub(f32x16_lookup8_in(ody_normal_f32[0], i), t), u2 = f32x16_mul(u, u);
+    f32x16 p = f32x16_lookup8_in(ody_normal_f32[11], i), q = f32x16_lookup8_in(ody_normal_f32[10], i);
+    for (int j = 9; j >= 3; j -= 2) {
+        p = f32x16_fma(p, u2, f32x16_lookup8_in(ody_normal_f32[j], i));
+        q = f32x16_fma(q, u2, f32x16_lookup8_in(ody_normal_f32[j - 1], i));
+    }
+    f32x16 end = f32x16_fnma(t, f32x16_lookup8_in(ody_normal_f32[1], i), f32x16_positive(x)); /* exact around 0 */
+    /* Far from the end t u r is most of the result: u and the last rounding of r are carried along. */
+    f32x16 r = f32x16_fma(p, u, q), r_lo = f32x16_fma(p, u, f32x16_sub(q, r));
+    f32x16 tu = f32x16_mul(t, u), tu_lo = f32x16_fms(t, u, tu);
+    end = f32x16_fnma(tu, r_lo, f32x16_fnma(tu_lo, r, end));
+    f32x16 gelu = f32x16_copysign(f32x16_fnma(tu, r, end), x);
+    m32x16 usual = f32x16_lt(t, f32x16_splat(5.0f));
+    if (__builtin_expect(m32x16_all(usual), 1)) return gelu;
+    return f32x16_select(usual, gelu, f32x16_gelu_wide(x));
 }
 
 /* d/dx x Phi(x) = Phi(x) + x phi(x): with e = e^(-x^2/2), e (M - t c) for x < 0 and one minus that for x > 0. */

@@ -16,6 +16,7 @@ enum {
     ALIGNMENT = 64,
     MIN_LOG2 = 8,                      /* 256 bytes: the smallest class */
     STEPS = 4,                         /* classes per doubling: at most 25 % is wasted */
+    LOOK_AHEAD = 16,                   /* waiting blocks of a class to look through for one's own */
     CLASSES = (47 - MIN_LOG2) * STEPS, /* up to 128 TiB */
 };
 #define HUGE_PAGE ((size_t)2 << 20)
@@ -24,7 +25,11 @@ enum {
 typedef struct header {
     struct header *next;
     size_t class;
+    const void *user; /* the thread that last had it */
 } header;
+
+/* Its address names the thread. */
+static _Thread_local char thread_name;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static header *waiting[CLASSES];
@@ -51,15 +56,28 @@ static size_t limit(void) {
     return waiting_limit;
 }
 
+/* A block that this thread had before lies in its own core's cache, another's must first be fetched from there: a matter of
+ * a fifth of a product of 512 x 512 matrices shared by two threads. */
+static header *take(size_t class) {
+    header **place = &waiting[class];
+    int seen = 0;
+    for (header **at = place; *at && seen < LOOK_AHEAD; at = &(*at)->next, seen++)
+        if ((*at)->user == &thread_name) {
+            place = at;
+            break;
+        }
+    header *found = *place;
+    if (!found) return NULL;
+    *place = found->next;
+    waiting_bytes -= class_bytes(class);
+    return found;
+}
+
 void *ody_alloc(size_t bytes) {
     if (bytes > (size_t)1 << 46) return NULL;
     size_t class = class_of(bytes);
     pthread_mutex_lock(&lock);
-    header *found = waiting[class];
-    if (found) {
-        waiting[class] = found->next;
-        waiting_bytes -= class_bytes(class);
-    }
+    header *found = take(class);
     pthread_mutex_unlock(&lock);
     if (!found) {
         size_t total = class_bytes(class) + ALIGNMENT;
@@ -80,6 +98,7 @@ void ody_free(void *memory) {
     header *block = (header *)((char *)memory - ALIGNMENT);
     size_t bytes = class_bytes(block->class);
     pthread_mutex_lock(&lock);
+    block->user = &thread_name;
     int keep = waiting_bytes + bytes <= limit();
     if (keep) {
         block->next = waiting[block->class];

@@ -79,6 +79,7 @@
 #define REAL_NAN ((real)NAN)
 
 #define v_load ODY_V(load)
+#define v_load_far ODY_V(load_far)
 #define v_store ODY_V(store)
 #define v_stream ODY_V(stream)
 #define v_load_n ODY_V(load_n)
@@ -116,6 +117,7 @@
 #define v_reduce_add ODY_V(reduce_add)
 #define v_reduce_min ODY_V(reduce_min)
 #define v_reduce_max ODY_V(reduce_max)
+#define v_compress ODY_V(compress)
 #define v_transpose ODY_V(transpose)
 #define v_unzip ODY_V(unzip)
 #define V_PARTS ODY_V(PARTS)

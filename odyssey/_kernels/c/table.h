@@ -50,4 +50,6 @@ const ody_kernels ODY_TABLE = {
     /* pooling */
     ROW(max_pool2d), ROW(max_pool2d_backward), ROW(avg_pool2d), ROW(avg_pool2d_backward), ROW(pool_workspace),
     ROW(global_avg_pool2d), ROW(global_avg_pool2d_backward),
+    /* sampling */
+    ROW(sample), ROW(topk_sample), ROW(topp_sample),
 };

@@ -14,6 +14,8 @@
  *              P_stream(p, v)                      non-temporal, p 64-byte aligned; ody_fence() before others may read
  *              P_load_n(p, n, fill)                lanes >= n hold fill; never reads past p + n        0 <= n <= lanes
  *              P_store_n(p, v, n)                  writes lanes < n only
+ *              P_compress(p, v, m)                 writes the lanes of m side by side, returns how many; all of p[lanes]
+ *                                                  may be written
  *   constants  P_splat(x)  P_zero()
  *   arithmetic P_add P_sub P_mul P_div P_sqrt      correctly rounded, to nearest even
  *              P_fma(a, b, c) = a*b + c   P_fms(a, b, c) = a*b - c   P_fnma(a, b, c) = c - a*b     rounded once
@@ -36,6 +38,9 @@
  *              I_eq I_gt -> M      I_min I_max     I_select(m, if_true, if_false)
  *   widths     f32x16_to_f64(v, &lo, &hi)          lanes 0-7 and 8-15
  *              f32x16_from_f64(lo, hi)             rounded to nearest even
+ *   narrow     f32x16_load_bf16(p)  _f16  _i8      sixteen numbers of 16 or 8 bits, widened exactly; a NaN comes out quiet
+ *                                                  from f16, as it is from bf16
+ *              f32x16_load_bf16_pairs(p, &a, &b)   the even and the odd of 32 neighbours
  *   tables     P_lookup8(table, i)                 table[i & 7] of eight values, by a permutation in registers
  *   folds      P_reduce_add P_reduce_min P_reduce_max      lane i with lane i + 8, then + 4, + 2, + 1 (f64: from + 4)
  *   P_unzip(a, b, &even, &odd)                  the even and the odd of the 2 * lanes elements of a, then b
@@ -80,8 +85,40 @@
 ODY_INLINE f32x16 f32x16_zero(void) { return f32x16_splat(0.0f); }
 ODY_INLINE f64x8 f64x8_zero(void) { return f64x8_splat(0.0); }
 
+/* lookup8 where bit 3 of i is clear: cheaper in a function of many tables. */
+#ifndef ODY_LOOKUP8_IN
+ODY_INLINE f32x16 f32x16_lookup8_in(const float *table, i32x16 i) { return f32x16_lookup8(table, i); }
+#endif
+
+/* load, for a long walk through memory. */
+#ifndef ODY_LOAD_FAR
+ODY_INLINE f32x16 f32x16_load_far(const float *p) { return f32x16_load(p); }
+ODY_INLINE f64x8 f64x8_load_far(const double *p) { return f64x8_load(p); }
+#endif
+
 ODY_INLINE m32x16 f32x16_is_nan(f32x16 v) { return f32x16_ne(v, v); }
 ODY_INLINE m64x8 f64x8_is_nan(f64x8 v) { return f64x8_ne(v, v); }
+
+#if !defined(ODY_ISA_AVX512)
+#define COMPRESS(V, T, M, N)                                                                                            \
+    ODY_INLINE size_t V##_compress(T *p, V v, M m) {                                                                   \
+        T lane[N];                                                                                                     \
+        size_t count = 0;                                                                                              \
+        V##_store(lane, v);                                                                                            \
+        for (uint32_t bits = M##_bits(m); bits; bits &= bits - 1) p[count++] = lane[__builtin_ctz(bits)];              \
+        return count;                                                                                                  \
+    }
+COMPRESS(f32x16, float, m32x16, 16)
+COMPRESS(f64x8, double, m64x8, 8)
+#undef COMPRESS
+#endif
+
+/* bfloat16 is the upper half of a float32. */
+ODY_INLINE void f32x16_load_bf16_pairs(const uint16_t *p, f32x16 *even, f32x16 *odd) {
+    i32x16 both = f32x16_bits(f32x16_load((const float *)(const void *)p));
+    *even = f32x16_from_bits(i32x16_shl(both, 16));
+    *odd = f32x16_from_bits(i32x16_and(both, i32x16_splat((int32_t)0xffff0000)));
+}
 
 ODY_INLINE i32x16 i32x16_iota(void) {
     static const int32_t lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};

@@ -336,6 +336,18 @@ ODY_INLINE void f64x8_zip(f64x8 even, f64x8 odd, f64x8 *a, f64x8 *b) {
     *b = ody_zip_pd(even.hi, odd.hi);
 }
 
+ODY_INLINE __m256 ody_bf16_ps(__m128i v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)); }
+ODY_INLINE f32x16 f32x16_load_bf16(const uint16_t *p) {
+    return (f32x16){ody_bf16_ps(_mm_loadu_si128((const __m128i *)p)), ody_bf16_ps(_mm_loadu_si128((const __m128i *)(p + 8)))};
+}
+ODY_INLINE f32x16 f32x16_load_f16(const uint16_t *p) {
+    return (f32x16){_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)), _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 8)))};
+}
+ODY_INLINE f32x16 f32x16_load_i8(const int8_t *p) {
+    return (f32x16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p))),
+                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8))))};
+}
+
 enum { f32x16_PARTS = 2, f64x8_PARTS = 2 };
 typedef __m256 f32x16_part;
 typedef __m256d f64x8_part;

@@ -186,6 +186,23 @@ ODY_INLINE void f64x8_zip(f64x8 even, f64x8 odd, f64x8 *a, f64x8 *b) {
     *b = _mm512_permutex2var_pd(even, _mm512_add_epi64(first, _mm512_set1_epi64(4)), odd);
 }
 
+ODY_INLINE size_t f32x16_compress(float *p, f32x16 v, m32x16 m) {
+    _mm512_storeu_ps(p, _mm512_maskz_compress_ps(m, v));
+    return (size_t)__builtin_popcount(m);
+}
+ODY_INLINE size_t f64x8_compress(double *p, f64x8 v, m64x8 m) {
+    _mm512_storeu_pd(p, _mm512_maskz_compress_pd(m, v));
+    return (size_t)__builtin_popcount(m);
+}
+
+ODY_INLINE f32x16 f32x16_load_bf16(const uint16_t *p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
+}
+ODY_INLINE f32x16 f32x16_load_f16(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+ODY_INLINE f32x16 f32x16_load_i8(const int8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
 enum { f32x16_PARTS = 1, f64x8_PARTS = 1 };
 #define WHOLE(V, T)                                                                                         \
     typedef V V##_part;                                                                                     \
@@ -202,3 +219,18 @@ WHOLE(f64x8, double)
 #undef INTEGER
 #undef MASK
 #undef FOLD
+
+/* The upper half of a table's register may hold anything: nothing is copied there. */
+#define ODY_LOOKUP8_IN
+ODY_INLINE f32x16 f32x16_lookup8_in(const float *table, i32x16 i) {
+    return _mm512_permutexvar_ps(i, _mm512_castps256_ps512(_mm256_loadu_ps(table)));
+}
+
+/* In halves: from beyond the first cache that is some 7 % faster on Zen 4, and in it no slower. */
+#define ODY_LOAD_FAR
+ODY_INLINE f32x16 f32x16_load_far(const float *p) {
+    return _mm512_insertf32x8(_mm512_castps256_ps512(_mm256_loadu_ps(p)), _mm256_loadu_ps(p + 8), 1);
+}
+ODY_INLINE f64x8 f64x8_load_far(const double *p) {
+    return _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_loadu_pd(p)), _mm256_loadu_pd(p + 4), 1);
+}

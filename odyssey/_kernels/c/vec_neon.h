@@ -239,6 +239,23 @@ PAIRS(f32x16, f32)
 PAIRS(f64x8, f64)
 #undef PAIRS
 
+ODY_INLINE f32x16 f32x16_load_bf16(const uint16_t *p) {
+    f32x16 r;
+    for (int k = 0; k < 4; k++) r.q[k] = vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * k), 16));
+    return r;
+}
+ODY_INLINE f32x16 f32x16_load_f16(const uint16_t *p) {
+    f32x16 r;
+    for (int k = 0; k < 4; k++) r.q[k] = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * k)));
+    return r;
+}
+ODY_INLINE f32x16 f32x16_load_i8(const int8_t *p) {
+    int8x16_t v = vld1q_s8(p);
+    int16x8_t lo = vmovl_s8(vget_low_s8(v)), hi = vmovl_s8(vget_high_s8(v));
+    return (f32x16){{vcvtq_f32_s32(vmovl_s16(vget_low_s16(lo))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(lo))),
+                     vcvtq_f32_s32(vmovl_s16(vget_low_s16(hi))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(hi)))}};
+}
+
 enum { f32x16_PARTS = 4, f64x8_PARTS = 4 };
 typedef float32x4_t f32x16_part;
 typedef float64x2_t f64x8_part;

@@ -157,6 +157,22 @@ PAIRS(f32x16, 16)
 PAIRS(f64x8, 8)
 #undef PAIRS
 
+ODY_INLINE float ody_f32_from_bits(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+ODY_INLINE float ody_f32_from_f16(uint16_t half) {
+    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, rest = half & 0x7fff;
+    if (rest >= 0x7c00) /* infinity; NaN made quiet, its payload kept */
+        return ody_f32_from_bits(sign | 0x7f800000 | (rest & 0x3ff) << 13 | (rest > 0x7c00 ? 0x400000 : 0));
+    if (rest >= 0x400) return ody_f32_from_bits(sign | ((rest << 13) + (112u << 23)));
+    return ody_f32_from_bits(sign | 0x33800000) * (float)rest; /* steps of 2^-24, exact */
+}
+ODY_INLINE f32x16 f32x16_load_bf16(const uint16_t *p) { EACH(f32x16, 16, ody_f32_from_bits((uint32_t)p[i] << 16)) }
+ODY_INLINE f32x16 f32x16_load_f16(const uint16_t *p) { EACH(f32x16, 16, ody_f32_from_f16(p[i])) }
+ODY_INLINE f32x16 f32x16_load_i8(const int8_t *p) { EACH(f32x16, 16, (float)p[i]) }
+
 /* One part: the whole. */
 enum { f32x16_PARTS = 1, f64x8_PARTS = 1 };
 #define WHOLE(V, T)                                                                                        \

@@ -26,6 +26,7 @@ from odyssey.testing.cases.images import IMAGES
 from odyssey.testing.cases.optimizers import OPTIMIZERS
 from odyssey.testing.cases.products import LINEAR
 from odyssey.testing.cases.reductions import REDUCTIONS
+from odyssey.testing.cases.sampling import SAMPLING
 from odyssey.testing.cases.softmax import ROW_OPS
 
 __all__ = ["CASES", "select"]
@@ -42,6 +43,7 @@ CASES: dict[str, Case] = {
         *IMAGES,
         *OPTIMIZERS,
     )
+    case.op: case for case in (*ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *ROW_OPS, *LINEAR, *IMAGES, *OPTIMIZERS, *SAMPLING)
 }
 
 

@@ -12,7 +12,7 @@ from odyssey.testing.case import Case, Grad
 from odyssey.testing.cases.common import ORDINARY, TERMS, Options
 from odyssey.testing.draw import Draw
 from odyssey.testing.peers import numpy_call, numpy_out, onnx_node, torch_call, torch_out
-from odyssey.testing.tolerance import Gamma
+from odyssey.testing.tolerance import Exact, Gamma
 
 
 class Product(NamedTuple):
@@ -69,16 +69,32 @@ LAYERS = (
     Layer((2, 3), 33, 16),
     Layer((0,), 5, 7),
     Layer((3,), 0, 5),
+    Layer((17,), 33, 70),
 )
 FUSED: Options = (
     {},
     *({"activation": name} for name in ("relu", "tanh", "sigmoid", "gelu", "silu")),
 )
+STORED = ("float32", "bfloat16", "float16", "int8")
+PACKED: Options = (
+    *({"packed": name} for name in STORED),
+    {"packed": "int8", "with_bias": False, "activation": "relu"},
+    {"packed": "bfloat16", "activation": "gelu"},
+)
 
 
-def layer(draw: Draw, size: Layer, with_bias: bool = True, **options: Any) -> Call:
-    """linear(x, weight, bias, activation=...)."""
+def weights(draw: Draw, size: tuple[int, int], dtype: str | None = None) -> Call:
+    """pack(weight, dtype); float64 as it is."""
+    return call(draw(size), dtype if draw.dtype == np.float32 else None)
+
+
+def layer(draw: Draw, size: Layer, with_bias: bool = True, packed: str | None = None, **options: Any) -> Call:
+    """linear(x, weight, bias, activation=...), the weight packed as the type of that name (float64 as it is)."""
     x, weight = draw((*size.batch, size.inputs)), draw((size.outputs, size.inputs))
+    if packed is not None:
+        from odyssey.packing import pack
+
+        weight = pack(weight, packed if draw.dtype == np.float32 else None)
     return call(x, weight, draw(size.outputs) if with_bias else None, **options)
 
 
@@ -98,7 +114,7 @@ LINEAR = [
             options=({},),
         ),
         sizes=PRODUCTS,
-        large=(mkn(70, 300, 90), mkn(257, 64, 65)),
+        large=(mkn(70, 300, 90), mkn(257, 64, 65), *(mkn(m, 530, 530) for m in (1, 3, 8))),
         options=({}, {"alpha": 0.3}, {"alpha": -1.5, "beta": 0.7}),
         regimes=TERMS,
         bench=(*SQUARES, *OBLONGS),
@@ -121,8 +137,8 @@ LINEAR = [
             options=({},),
         ),
         sizes=LAYERS,
-        large=(Layer((64,), 400, 120),),
-        options=(*FUSED, {"with_bias": False}),
+        large=(Layer((64,), 400, 120), Layer((3,), 530, 530)),
+        options=(*FUSED, {"with_bias": False}, *PACKED),
         regimes=ORDINARY,  # an activation of inf is another matter than the sum
         bench=(Layer((1,), 400, 120), Layer((64,), 400, 120), Layer((64,), 120, 84), Layer((64,), 84, 10)),
         flops=lambda x, weight, bias: 2 * x.size * weight.shape[0],
@@ -130,5 +146,15 @@ LINEAR = [
             "numpy": numpy_call(lambda x, weight, bias: x @ weight.T + bias),
             "torch": torch_call(lambda torch, x, weight, bias: torch.nn.functional.linear(x, weight, bias)),
         },
+    ),
+    Case(
+        op="pack",
+        inputs=weights,
+        tolerance=Exact(),
+        why="Each weight is rounded once.",
+        grad="stores weights; the products of what it stored have linear's gradient",
+        sizes=((0, 0), (1, 1), (7, 15), (64, 16), (65, 17), (130, 33)),
+        options=({}, *({"dtype": name} for name in STORED)),
+        regimes=("normal", "lognormal", "subnormal", "huge"),  # int8 has no infinity
     ),
 ]

@@ -1,0 +1,175 @@
+"""Weights laid out once for many products: `pack`, and what it returns."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from odyssey.errors import DTypeError, ShapeError, describe, explain
+from odyssey.typing import Array, ArrayLike
+
+__all__ = ["PackedWeight", "pack"]
+
+FORMATS: Final = ("float32", "float64", "bfloat16", "float16", "int8")
+PANEL_BYTES = 256  # of float32 or float64: kernels.h's ODY_PANEL_BYTES
+
+
+class PackedWeight:
+    """The weights of a linear layer in the order in which a product reads them; made by `odyssey.pack`.
+
+    Attributes:
+        shape: (out, in), as the weights were given.
+        dtype: what is stored: "float32", "float64", "bfloat16", "float16" or "int8".
+        nbytes: the bytes they take, padding and scales included.
+    """
+
+    __slots__ = ("dtype", "panels", "scale", "shape")
+
+    def __init__(self, shape: tuple[int, int], dtype: str, panels: Array, scale: Array | None = None) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.panels = panels
+        self.scale = scale
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the panels and the scales."""
+        return self.panels.nbytes + (0 if self.scale is None else self.scale.nbytes)
+
+    def parts(self) -> tuple[Array, Array | None]:
+        """(out, in) numbers as the kernel widens them, and for int8 the scale of each row."""
+        outputs, inputs = self.shape
+        panels, depth, width = self.panels.shape[:3]
+        if self.dtype == "bfloat16":
+            stored = self.panels.transpose(0, 2, 1, 3).reshape(panels * width, 2 * depth)[:outputs, :inputs]
+            return (stored.astype(np.uint32) << 16).view(np.float32), None
+        stored = self.panels.transpose(0, 2, 1).reshape(panels * width, depth)[:outputs]
+        return stored.astype(np.float64 if self.dtype == "float64" else np.float32), self.scale
+
+    def unpack(self) -> Array:
+        """The weights that products are computed with: (out, in), float32, or float64 where that is stored."""
+        numbers, scale = self.parts()
+        return numbers if scale is None else numbers * scale[:, None]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """As `unpack` gives them."""
+        if copy is False:
+            raise ValueError("a packed weight becomes an array by a copy only")
+        return self.unpack().astype(dtype or np.float32, copy=False) if dtype else self.unpack()
+
+    def __repr__(self) -> str:
+        return f"PackedWeight({self.shape}, {self.dtype}, {self.nbytes} bytes)"
+
+
+def pack(weight: ArrayLike, dtype: str | None = None) -> PackedWeight:
+    """Lay out weights once for repeated `linear`, and round them to a narrower type on the way.
+
+    Args:
+        weight: (out, in), float32 or float64, or already float16 or (ml_dtypes) bfloat16.
+        dtype: what to store: "float32", "float64", "bfloat16", "float16", or "int8" with a scale for each row; None for
+            weight's own. float64 weights are stored as float64 only.
+
+    Returns:
+        A `PackedWeight`, to be given to `linear` instead of the array. Its `unpack` gives back the weights as products
+        see them.
+
+    Narrower types are rounded to nearest even. int8 is symmetric: a row's scale is its largest magnitude / 127, in
+    float32, and its integers are round(weight / scale); a row of zeros has the scale 0.
+
+    Raises:
+        DTypeError: for weights of another type, or a dtype that they cannot be stored as.
+        ShapeError: unless weight has two axes.
+        ValueError: for an unknown dtype; for int8, if weight holds NaN or infinity.
+
+    >>> w = od.pack(np.float32([[1, 2], [3, -4]]), "bfloat16")
+    >>> od.linear(np.float32([1, 10]), w)
+    array([ 21., -37.], dtype=float32)
+    """
+    array, name = _weights(weight)
+    chosen = name if dtype is None else dtype
+    if chosen not in FORMATS:
+        raise ValueError(f"pack: dtype must be one of {', '.join(map(repr, FORMATS))}; found {dtype!r}")
+    if (chosen == "float64") != (name == "float64"):
+        raise DTypeError(
+            explain(f"pack: {name} weights cannot be stored as {chosen}", describe(weight=array))
+            + "\n  remedy: weight.astype(np.float32), or dtype=None"
+        )
+    if array.ndim != 2:
+        raise ShapeError(explain("pack: weight must be (out, in)", describe(weight=array)))
+    shape = (int(array.shape[0]), int(array.shape[1]))
+    if chosen == "bfloat16":
+        stored = array.view(np.uint16) if name == "bfloat16" else _to_bfloat16(_to_float32(array, name))
+        return PackedWeight(shape, chosen, _pairs(stored))
+    wide = array if name == chosen else _to_float32(array, name)
+    if chosen == "int8":
+        integers, scale = _quantised(wide)
+        return PackedWeight(shape, chosen, _panels(integers, 64), scale)
+    width = PANEL_BYTES // (8 if chosen == "float64" else 4)
+    with np.errstate(over="ignore"):
+        return PackedWeight(shape, chosen, _panels(wide.astype(chosen, copy=False), width))
+
+
+def _weights(weight: Any) -> tuple[Array, str]:
+    """An ndarray and its type's name; bfloat16 is known by its name, whoever made the type."""
+    if hasattr(weight, "__dlpack__") and not hasattr(weight, "__array__"):
+        weight = np.from_dlpack(weight)
+    array = np.asarray(weight)
+    if array.dtype.name not in ("float32", "float64", "float16", "bfloat16") or not array.dtype.isnative:
+        raise DTypeError(
+            explain("pack: weight must be float32, float64, float16 or bfloat16", describe(weight=array))
+            + "\n  remedy: weight.astype(np.float32), which copies"
+        )
+    return array, array.dtype.name
+
+
+def _to_float32(array: Array, name: str) -> Array:
+    if name == "bfloat16":
+        return (np.ascontiguousarray(array).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32, copy=False)
+
+
+def _to_bfloat16(array: Array) -> Array:
+    """The upper halves, rounded to nearest even; NaN stays NaN."""
+    bits = np.ascontiguousarray(array).view(np.uint32)
+    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
+    return np.where(np.isnan(array), (bits >> 16) | 0x40, rounded).astype(np.uint16)
+
+
+def _quantised(array: Array) -> tuple[Array, Array]:
+    largest = np.max(np.abs(array), axis=1, initial=0)
+    if not np.isfinite(largest).all():
+        row = int(np.argmin(np.isfinite(largest)))
+        raise ValueError(f"pack: int8 needs finite weights; row {row} holds NaN or infinity")
+    scale = (largest / np.float32(127)).astype(np.float32)
+    # Subnormal scales may round so far that a quotient leaves the range.
+    quotient = np.divide(array, scale[:, None], out=np.zeros_like(array), where=scale[:, None] > 0)
+    return np.clip(np.rint(quotient), -127, 127).astype(np.int8), scale
+
+
+def _panels(array: Array, width: int) -> Array:
+    """(out, in) to (panels, in, width), outputs side by side, the last panel filled up with zeros."""
+    outputs, inputs = array.shape
+    count = -(-outputs // width)
+    padded = np.zeros((count * width, inputs), array.dtype)
+    padded[:outputs] = array
+    return _aligned(padded.reshape(count, width, inputs).transpose(0, 2, 1))
+
+
+def _pairs(array: Array) -> Array:
+    """(out, in) to (panels, in / 2, 64, 2): two neighbours of an output side by side, an odd last one beside a zero."""
+    outputs, inputs = array.shape
+    count, pairs = -(-outputs // 64), -(-inputs // 2)
+    padded = np.zeros((count * 64, 2 * pairs), array.dtype)
+    padded[:outputs, :inputs] = array
+    return _aligned(padded.reshape(count, 64, pairs, 2).transpose(0, 2, 1, 3))
+
+
+def _aligned(array: Array) -> Array:
+    """A read-only C-ordered copy that begins at a multiple of 64 bytes, so that no vector spans two cache lines."""
+    memory = np.empty(array.nbytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    result = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    result[...] = array
+    result.flags.writeable = False
+    return result
