@@ -118,7 +118,9 @@ void ody_run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t i
     const size_t rows = r->first.rows, bytes = outer * rows * r->first.n * itemsize * 2;
     ody_announce(op, bytes);
     if (bytes == 0) return;
-    rotary_job job = {f, r, 1, rows};
+    ody_rotary whole = *r;
+    if (bytes > stream_threshold() && r->first.out[0] != r->first.in[0]) whole.first.flags |= ODY_STREAM;
+    rotary_job job = {f, &whole, 1, rows};
     const size_t threads = (size_t)ody_threads();
     const int shared = threads > 1 && bytes > 2 * GRAIN;
     if (shared && outer < EACH * threads) {

@@ -10,12 +10,18 @@ ODY_INLINE void K(rotate)(vec a, vec b, vec cosine, vec sine, vec *first, vec *s
     *second = v_fma(a, sine, v_mul(b, cosine));
 }
 
+ODY_INLINE void K(put)(real *to, vec v, int streamed) {
+    if (streamed) v_stream(to, v);
+    else v_store(to, v);
+}
+
 ODY_INLINE void K(rotary_rows)(const ody_rows *r, const int interleaved) {
     const size_t pairs = (size_t)r->param[0];
     const vec sign = v_splat((real)r->param[1]);
     for (size_t row = 0; row < r->rows; row++) {
         const real *x = ROW_IN(r, 0), *cosine = ROW_IN(r, 1), *sine = ROW_IN(r, 2);
         real *out = ROW_OUT(r, 0);
+        const int streamed = STREAMED(r) && pairs % LANES == 0 && (uintptr_t)out % 64 == 0;
         for (size_t i = 0; i < pairs; i += LANES) {
             const size_t left = pairs - i < LANES ? pairs - i : LANES;
             vec a, b, first, second;
@@ -25,12 +31,12 @@ ODY_INLINE void K(rotary_rows)(const ody_rows *r, const int interleaved) {
                     v_unzip(v_load(x + 2 * i), v_load(x + 2 * i + LANES), &a, &b);
                     K(rotate)(a, b, c, s, &first, &second);
                     v_zip(first, second, &a, &b);
-                    v_store(out + 2 * i, a);
-                    v_store(out + 2 * i + LANES, b);
+                    K(put)(out + 2 * i, a, streamed);
+                    K(put)(out + 2 * i + LANES, b, streamed);
                 } else {
                     K(rotate)(v_load(x + i), v_load(x + pairs + i), c, s, &first, &second);
-                    v_store(out + i, first);
-                    v_store(out + pairs + i, second);
+                    K(put)(out + i, first, streamed);
+                    K(put)(out + pairs + i, second, streamed);
                 }
                 continue;
             }
@@ -50,6 +56,7 @@ ODY_INLINE void K(rotary_rows)(const ody_rows *r, const int interleaved) {
         }
         if (r->n > 2 * pairs && out != x) memcpy(out + 2 * pairs, x + 2 * pairs, (r->n - 2 * pairs) * sizeof(real));
     }
+    if (r->flags & ODY_STREAM) ody_fence();
 }
 
 static void K(rotary_half)(const ody_rows *r) { K(rotary_rows)(r, 0); }
