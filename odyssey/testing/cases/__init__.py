@@ -30,9 +30,8 @@ from odyssey.testing.cases.softmax import ROW_OPS
 
 __all__ = ["CASES", "select"]
 
-CASES: dict[str, Case] = {
-    case.op: case for case in (*ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *ROW_OPS, *LINEAR, *IMAGES, *OPTIMIZERS, *SAMPLING)
-}
+FAMILIES = (ELEMENTWISE, ACTIVATIONS, REDUCTIONS, ROW_OPS, LINEAR, IMAGES, OPTIMIZERS, SAMPLING)
+CASES: dict[str, Case] = {case.op: case for family in FAMILIES for case in family}
 
 
 def select(ops: tuple[str, ...] | None = None, families: tuple[str, ...] | None = None) -> list[Case]:
