@@ -39,6 +39,8 @@ INSTRUCTION_SETS = {
     },
     "aarch64": {"scalar": [], "neon": []},
 }
+# Beside a set's table: kernels for precision="native", outside the bits rule.
+NATIVE = {"avx512": ["-mavx512bf16"]}
 MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
 SETS = INSTRUCTION_SETS.get(MACHINE, {"scalar": []})
 
@@ -54,6 +56,7 @@ def library(name: str, sources: list[str], flags: list[str]) -> tuple[str, dict]
 
 
 LIBRARIES = [library(f"ody_{isa}", [f"isa_{isa}.c"], flags) for isa, flags in SETS.items()]
+LIBRARIES += [library(f"ody_{isa}_native", [f"isa_{isa}_native.c"], SETS[isa] + more) for isa, more in NATIVE.items() if isa in SETS]
 # Everything beside the isa_*.c is the runtime: compiled once, with baseline flags.
 RUNTIME = sorted(path.name for path in Path(KERNELS, "c").glob("*.c") if not path.name.startswith("isa_"))
 LIBRARIES.append(library("ody_runtime", RUNTIME, ["-fno-lto"]))

@@ -15,6 +15,14 @@ extern "C" {
 const ody_kernels *const *ody_tables(void);
 int ody_table_usable(const ody_kernels *table);
 
+/* Kernels that leave rounding to the processor, outside the bits rule; asked for by precision="native". NULL where the
+ * active table is not the one they go with, or the processor lacks what they need. */
+typedef struct ody_native {
+    ody_gemm_fn bf16; /* gemm with ODY_BF16: x rounded to bfloat16, two products a step */
+    ody_gemm_workspace_fn bf16_workspace;
+} ody_native;
+const ody_native *ody_native_for(const ody_kernels *table);
+
 /* ---- pool.c ---------------------------------------------------------------------------------------------------- */
 
 typedef void (*ody_task_fn)(void *context, size_t task);

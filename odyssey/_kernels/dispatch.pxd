@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 
 from odyssey._kernels.kernels cimport (ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn, ody_rows,
                                        ody_rows_fn)
-from odyssey._kernels.runtime cimport (ody_attention_stack, ody_elementwise, ody_gemm_stack, ody_lines, ody_reduction,
+from odyssey._kernels.runtime cimport (ody_attention_stack, ody_elementwise, ody_gemm_stack, ody_lines, ody_native, ody_reduction,
                                        ody_rotary, ody_task_fn)
 from odyssey._kernels.kernels cimport ody_attention_backward_fn, ody_attention_fn, ody_attention_workspace_fn
 from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody_norm_fn, ody_scatter, ody_scatter_fn
@@ -13,6 +13,9 @@ from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, 
 
 # The active table. Switching it (odyssey.isa.use) is a single pointer store; a call reads it once.
 cdef const ody_kernels *K
+
+# What goes with it for precision="native", or NULL.
+cdef const ody_native *native() noexcept nogil
 
 cdef void parallel(ody_task_fn f, void *context, size_t tasks) noexcept nogil
 cdef void *alloc(size_t n) noexcept nogil

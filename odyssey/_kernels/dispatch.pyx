@@ -11,6 +11,10 @@ cdef extern from "ody_build.h":
 cdef const ody_kernels *K = NULL
 
 
+cdef const ody_native *native() noexcept nogil:
+    return runtime.ody_native_for(K)
+
+
 cdef void parallel(ody_task_fn f, void *context, size_t tasks) noexcept nogil:
     runtime.ody_parallel(f, context, tasks)
 

@@ -8,4 +8,5 @@ def linear(
     bias: ArrayLike | None = None,
     activation: str | None = None,
     out: Array | None = None,
+    precision: str = "exact",
 ) -> Array: ...

@@ -7,7 +7,7 @@ cimport numpy as cnp
 
 from odyssey._kernels.array cimport (GIL_WORTH, as_array, check_disjoint, checked_out, contiguous, describe, new_array,
                                      new_like, no_memory, real_type, row_contiguous, same_type)
-from odyssey._kernels.dispatch cimport K, run_gemm
+from odyssey._kernels.dispatch cimport K, native, run_gemm
 from odyssey._kernels.kernels cimport (ODY_BF16, ODY_F16, ODY_INT8, ODY_PANELS, ODY_STRIDED)
 from odyssey._kernels.kernels cimport (ODY_GELU, ODY_IDENTITY, ODY_RELU, ODY_SIGMOID, ODY_SILU, ODY_TANH, ody_gemm_fn,
                                        ody_gemm_workspace_fn)
@@ -46,10 +46,13 @@ cdef int activation_code(object activation, const char *op) except -1:
     return <int> code
 
 
-cdef int run(const char *op, ody_gemm_stack *stack, int type_num) except -1:
+cdef int run(const char *op, ody_gemm_stack *stack, int type_num, bint natively=False) except -1:
     cdef ody_gemm_fn f = K.gemm_f32 if type_num == NPY_FLOAT else K.gemm_f64
     cdef ody_gemm_workspace_fn workspace = K.gemm_workspace_f32 if type_num == NPY_FLOAT else K.gemm_workspace_f64
     cdef int failed
+    if natively and native() != NULL and stack.first.format == ODY_BF16:
+        f = native().bf16
+        workspace = native().bf16_workspace
     if stack.ndim == 0 and stack.first.m * stack.first.n * stack.first.k < GIL_WORTH:
         failed = run_gemm(op, f, workspace, stack)
     else:
@@ -229,6 +232,7 @@ def linear(
     bias: ArrayLike | None = None,
     activation: str | None = None,
     out: Array | None = None,
+    precision: str = "exact",
 ) -> Array:
     """activation(x @ weight.T + bias), in one pass; `torch.nn.functional.linear` with the activation fused.
 
@@ -238,6 +242,7 @@ def linear(
         bias: (out,), or None.
         activation: None, "relu", "tanh", "sigmoid", "gelu" (erf form) or "silu".
         out: (..., out), where to write; overlaps no input.
+        precision: "exact", or "native" to leave the rounding of packed bfloat16 weights' products to the processor.
 
     Returns:
         `out`, or a new array of shape (..., out).
@@ -246,11 +251,15 @@ def linear(
     are the same alone and in any batch. Packed weights are widened exactly first; with int8 the chain is over the
     integers, from zero, and its end is multiplied by the row's scale, the bias added, in one rounding.
 
+    "native" is faster and stands outside of that rule: where AVX-512 is active and the processor multiplies bfloat16, x
+    is rounded to bfloat16 too, products are added two at a time and subnormals count as zeros. Elsewhere, and for all
+    other weights, it computes as "exact" does.
+
     Raises:
         ShapeError: if the last axis of x is not weight's second, or bias is not (out,).
         DTypeError: unless all arrays are float32, or all float64.
         LayoutError: if out is read-only or overlaps an input.
-        ValueError: for an unknown activation.
+        ValueError: for an unknown activation or precision.
 
     >>> od.linear(np.float32([1, 2]), np.float32([[1, 1], [1, -1]]), np.float32([0, 0.5]), "relu")
     array([3., 0.], dtype=float32)
@@ -264,6 +273,8 @@ def linear(
     cdef int code = activation_code(activation, "linear")
     cdef npy_intp item = PyArray_ITEMSIZE(rows), count = 1, inputs, outputs
     cdef bint packed = isinstance(weight, PackedWeight)
+    if precision != "exact" and precision != "native":
+        raise ValueError(f"linear: precision must be 'exact' or 'native'; found {precision!r}")
     if packed:
         w = weight.panels
         scale = weight.scale
@@ -331,7 +342,7 @@ def linear(
     stack.first.alpha = 1
     stack.first.beta = 0
     stack.first.activation = code
-    run("linear", &stack, type_num)
+    run("linear", &stack, type_num, precision == "native")
     if target is not result:
         PyArray_CopyInto(result, target)
     return result if out is None else out

@@ -17,6 +17,11 @@ cdef extern from "odyssey/runtime.h" nogil:
     const ody_kernels *const *ody_tables() noexcept
     bint ody_table_usable(const ody_kernels *table) noexcept
 
+    ctypedef struct ody_native:
+        ody_gemm_fn bf16
+        ody_gemm_workspace_fn bf16_workspace
+    const ody_native *ody_native_for(const ody_kernels *table) noexcept
+
     ctypedef void (*ody_task_fn)(void *context, size_t task) noexcept
     void ody_parallel(ody_task_fn f, void *context, size_t tasks) noexcept
     int ody_threads() noexcept

@@ -56,16 +56,20 @@ def linear(
     bias: ArrayLike | None = None,
     activation: str | None = None,
     out: Array | None = None,
+    precision: str = "exact",
 ) -> Array:
     """activation(x @ weightᵀ + bias). `torch.nn.functional.linear`, with the activation fused.
 
     x is (..., in), weight (out, in) or what `pack` made of it, in whose int8 form the sums of integers are multiplied
     by the rows' scales; bias (out,), the result (..., out); else `ShapeError`. activation is None, "relu",
-    "tanh", "sigmoid", "gelu" or "silu" (else `ValueError`) and acts before the sum is rounded.
+    "tanh", "sigmoid", "gelu" or "silu" (else `ValueError`) and acts before the sum is rounded. precision is "exact" or
+    "native" (else `ValueError`), which only says how far kernels may stray from this.
 
     >>> linear(np.float32([1, 2]), np.float32([[1, 1], [1, -1]]), np.float32([0, 0.5]), "relu")
     array([3., 0.], dtype=float32)
     """
+    if precision not in ("exact", "native"):
+        raise ValueError(f"precision must be 'exact' or 'native', not {precision!r}")
     scale = None
     if hasattr(weight, "parts"):
         weight, scale = weight.parts()

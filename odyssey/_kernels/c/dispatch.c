@@ -5,6 +5,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 extern const ody_kernels ody_kernels_avx512, ody_kernels_avx2;
+extern const ody_native ody_native_avx512;
 #elif defined(__aarch64__)
 extern const ody_kernels ody_kernels_neon;
 #endif
@@ -57,4 +58,14 @@ int ody_table_usable(const ody_kernels *table) {
 #else
     return 1; /* NEON is part of every aarch64 processor */
 #endif
+}
+
+const ody_native *ody_native_for(const ody_kernels *table) {
+#if defined(__x86_64__)
+    enum { BF16 = 1u << 5 };
+    uint32_t a, b, c, d;
+    if (table == &ody_kernels_avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & BF16)) return &ody_native_avx512;
+#endif
+    (void)table;
+    return NULL;
 }

@@ -51,7 +51,7 @@ static void K(few_block)(const ody_gemm *g, size_t *columns, size_t *depth) {
     const size_t width = (size_t)FEW_VECS_FOR(g->m) * LANES;
     if (g->m <= 4) {
         *columns = 16384 / sizeof(real) / (g->m <= 2 ? 1 : 4);
-        *depth = FEW_DEPTH;
+        *depth = g->m == 1 ? 2 * FEW_DEPTH : FEW_DEPTH;
     } else {
         *columns = FEW_STRIPS / sizeof(real);
         *depth = *columns / width; /* as many rows as strips: a strip fetches one row of the next pass */

@@ -19,7 +19,7 @@ enum { PACKED_TILE = 3 };
 enum {
     PACKED_ROWS = 16,   /* of A that need no widened block */
     PACKED_DEPTH = 128, /* rows of a panel between two tiles of A, which find them in L1; even */
-    PACKED_AHEAD = 4096, /* bytes to fetch ahead */
+    PACKED_AHEAD = 1024, /* bytes to fetch ahead */
 };
 #define PACKED_KEY(rows, vecs) ((rows) * 16 + (vecs))
 #endif

@@ -4,8 +4,8 @@
  * small sample, sorted, brackets the cut; one pass adds up what lies above the bracket and gathers what lies in it; the
  * same is done to what was gathered, until little is left. A bracket that misses costs another pass, never the result.
  *
- * top-k: keys are the logits, and count one each. top-p: keys are the weights e^((x - max) / temperature), and count what
- * they weigh. The draw walks the kept weights by ascending index. All sums are float64, in lanes and chunks of fixed size.
+ * top-k: keys are the logits, and count one each. top-p: keys are the weights e^((x - max) / temperature), times a power
+ * of two that cancels, and count what they weigh. The draw walks the kept weights by ascending index. All sums are float64, in lanes and chunks of fixed size.
  */
 
 #ifndef ODY_SAMPLING_SETTINGS
@@ -13,7 +13,6 @@
 enum {
     SAMPLE_CHUNK = 256,  /* weights summed before the draw looks for its chunk */
     CUT_SAMPLE = 128,    /* keys that are sorted to find a bracket */
-    CUT_MARGIN = 12,     /* of them, on either side of where the cut seems to be */
     CUT_FEW = 64,        /* keys that are simply sorted */
 };
 #endif
@@ -51,8 +50,9 @@ static double K(keys_sum)(const real *keys, size_t n) {
 
 typedef struct K(cut) {
     real at;
-    size_t ties;
+    size_t ties; /* or ALL_TIES */
 } K(cut);
+#define ALL_TIES SIZE_MAX
 
 /* The next number above x; x is finite. */
 static real K(next_up)(real x) {
@@ -75,18 +75,25 @@ static void K(sort_down)(real *x, size_t n) {
 /* Gathers the keys in [lo, hi) in `out`, which has a vector's room behind n keys; *above is what those from hi on count. */
 ODY_INLINE size_t K(gather)(const int by_mass, const real *keys, size_t n, real lo, real hi, real *out, double *above) {
     const vec low = v_splat(lo), high = v_splat(hi), none = v_zero();
-    K(wide) sum = K(wide_none)();
-    size_t count = 0, over = 0;
-    for (size_t i = 0; i < n; i += LANES) {
-        const size_t left = n - i;
-        const vec v = left >= LANES ? v_load(keys + i) : v_load_n(keys + i, left, -REAL_INF);
-        const mask exist = left >= LANES ? m_first(LANES) : m_first(left);
-        const mask top = v_ge(v, high), mid = m_and(exist, m_andnot(v_ge(v, low), top));
-        if (by_mass) K(wide_add)(&sum, v_select(top, v, none));
+    K(wide) sum[2] = {K(wide_none)(), K(wide_none)()};
+    size_t count = 0, over = 0, i = 0;
+    for (; n - i >= 2 * LANES; i += 2 * LANES)
+        for (size_t k = 0; k < 2; k++) {
+            const vec v = v_load(keys + i + k * LANES);
+            const mask top = v_ge(v, high);
+            if (by_mass) K(wide_add)(&sum[k], v_select(top, v, none));
+            else over += (size_t)__builtin_popcount(m_bits(top));
+            count += v_compress(out + count, v, m_andnot(v_ge(v, low), top));
+        }
+    for (; i < n; i += LANES) {
+        const size_t left = n - i < LANES ? n - i : LANES;
+        const vec v = v_load_n(keys + i, left, -REAL_INF);
+        const mask top = v_ge(v, high);
+        if (by_mass) K(wide_add)(&sum[0], v_select(top, v, none));
         else over += (size_t)__builtin_popcount(m_bits(top));
-        if (m_any(mid)) count += v_compress(out + count, v, mid);
+        count += v_compress(out + count, v, m_and(m_first(left), m_andnot(v_ge(v, low), top)));
     }
-    *above = by_mass ? K(wide_fold)(&sum) : (double)over;
+    *above = by_mass ? K(wide_fold)(&sum[0]) + K(wide_fold)(&sum[1]) : (double)over;
     return count;
 }
 static __attribute__((noinline)) size_t K(gather_mass)(const real *keys, size_t n, real lo, real hi, real *out,
@@ -120,33 +127,37 @@ static K(cut) K(find_cut)(const int by_mass, const real *keys, size_t n, double 
             const double rank = (need - base) * (double)size / (double)n;
             place = rank < (double)size ? (size_t)rank : size - 1;
         }
+        /* Three deviations of a rank in a sample, either side. */
+        const size_t margin = 3 + (size_t)(3 * sqrt((double)(place < size - place ? place : size - place)));
         real lo, hi;
         if (stuck) {
             lo = sample[place < size ? place : size - 1];
             hi = K(next_up)(lo);
         } else {
-            lo = place + CUT_MARGIN < size ? sample[place + CUT_MARGIN] : -REAL_INF;
-            hi = place > CUT_MARGIN ? sample[place - CUT_MARGIN] : REAL_INF;
+            lo = place + margin < size ? sample[place + margin] : -REAL_INF;
+            hi = place > margin ? sample[place - margin] : REAL_INF;
         }
         double above = 0, inside = 0;
         size_t count;
+        int equal = stuck; /* the bracket holds one value only */
         for (;;) {
             count = by_mass ? K(gather_mass)(keys, n, lo, hi, spare, &above) : K(gather_count)(keys, n, lo, hi, spare, &above);
             if (hi < REAL_INF && base + above >= need) {
                 lo = hi;
                 hi = REAL_INF;
+                equal = 0;
                 continue;
             }
             inside = by_mass ? K(keys_sum)(spare, count) : (double)count;
             if (base + above + inside >= need || lo == -REAL_INF) break;
             hi = lo;
             lo = -REAL_INF;
+            equal = 0;
         }
         base += above;
-        if (lo != -REAL_INF && K(next_up)(lo) == hi) {
-            /* Nothing but equal keys. */
+        if (equal) {
             const double each = by_mass ? (double)lo : 1, ties = each > 0 ? ceil((need - base) / each) : (double)count;
-            return (K(cut)){lo, ties < 1 ? 1 : ties < (double)count ? (size_t)ties : count};
+            return (K(cut)){lo, ties < 1 ? 1 : ties < (double)count ? (size_t)ties : ALL_TIES};
         }
         stuck = count * 4 > n * 3;
         total = inside;
@@ -163,6 +174,7 @@ static K(cut) K(find_cut)(const int by_mass, const real *keys, size_t n, double 
     if (kept == 0) kept = 1;
     K(cut) cut = {spare[kept - 1], 0};
     for (size_t i = 0; i < kept; i++) cut.ties += spare[i] == cut.at;
+    if (kept == n || spare[kept] != cut.at) cut.ties = ALL_TIES;
     return cut;
 }
 
@@ -170,6 +182,7 @@ static K(cut) K(find_cut)(const int by_mass, const real *keys, size_t n, double 
 static size_t K(ties_end)(const real *keys, size_t n, K(cut) cut) {
     const vec at = v_splat(cut.at);
     size_t ties = cut.ties;
+    if (ties == ALL_TIES) return n;
     for (size_t i = 0; i < n; i += LANES) {
         const size_t left = n - i < LANES ? n - i : LANES;
         uint32_t equal = m_bits(m_and(m_first(left), v_eq(v_load_n(keys + i, left, 0), at)));
@@ -188,11 +201,12 @@ static size_t K(ties_end)(const real *keys, size_t n, K(cut) cut) {
 
 /* The largest logit; NaN if there is one, or +inf. */
 static real K(largest_logit)(const real *x, size_t n) {
-    vec most[2] = {v_splat(-REAL_INF), v_splat(-REAL_INF)};
+    vec most[4];
+    for (size_t k = 0; k < 4; k++) most[k] = v_splat(-REAL_INF);
     mask nan = v_is_nan(most[0]);
     size_t i = 0;
-    for (; n - i >= 2 * LANES; i += 2 * LANES)
-        for (size_t k = 0; k < 2; k++) {
+    for (; n - i >= 4 * LANES; i += 4 * LANES)
+        for (size_t k = 0; k < 4; k++) {
             const vec v = v_load(x + i + k * LANES);
             most[k] = v_max(v, most[k]);
             nan = m_or(nan, v_is_nan(v));
@@ -202,35 +216,61 @@ static real K(largest_logit)(const real *x, size_t n) {
         most[0] = v_max(v, most[0]);
         nan = m_or(nan, v_is_nan(v));
     }
-    const real largest = v_reduce_max(v_max(most[0], most[1]));
+    const real largest = v_reduce_max(v_max(v_max(most[0], most[1]), v_max(most[2], most[3])));
     return m_any(nan) || largest == REAL_INF ? REAL_NAN : largest;
 }
 
-ODY_INLINE vec K(weight_of)(vec x, vec largest, vec inverse) { return v_exp(v_mul(v_sub(x, largest), inverse)); }
-
-static void K(weigh)(const real *x, size_t n, real largest, real inverse, real *weights) {
-    const vec top = v_splat(largest), by = v_splat(inverse);
-    size_t i = 0;
-    for (; n - i >= LANES; i += LANES) v_store(weights + i, K(weight_of)(v_load(x + i), top, by));
-    if (i < n) v_store_n(weights + i, K(weight_of)(v_load_n(x + i, n - i, largest), top, by), n - i);
+/* EXP_SCALE e^(z), 0 where the exponential is less than half the smallest subnormal float: so of -inf. */
+ODY_INLINE vec K(weight_of)(vec x, vec largest, vec inverse) {
+    const vec z = v_mul(v_sub(x, largest), inverse);
+    return v_select(v_gt(z, v_splat(R(-104.0))), K(exp_below)(z), v_zero());
 }
 
-/* What the weights from `least` on in [0, end), above `cut` from `end` on, sum to in each chunk; returns the total. */
+/* Returns the total. */
+static double K(weigh)(const real *x, size_t n, real largest, real inverse, real *weights) {
+    const vec top = v_splat(largest), by = v_splat(inverse);
+    K(wide) sum[2] = {K(wide_none)(), K(wide_none)()};
+    size_t i = 0;
+    for (; n - i >= 2 * LANES; i += 2 * LANES)
+        for (size_t k = 0; k < 2; k++) {
+            const vec w = K(weight_of)(v_load(x + i + k * LANES), top, by);
+            v_store(weights + i + k * LANES, w);
+            K(wide_add)(&sum[k], w);
+        }
+    for (; i < n; i += LANES) {
+        const size_t left = n - i < LANES ? n - i : LANES;
+        const vec w = K(weight_of)(v_load_n(x + i, left, -REAL_INF), top, by);
+        v_store_n(weights + i, w, left);
+        K(wide_add)(&sum[0], w);
+    }
+    return K(wide_fold)(&sum[0]) + K(wide_fold)(&sum[1]);
+}
+
+/* What the weights from `cut` on in [0, end), above it from `end` on, sum to in each chunk; returns the total. */
 static double K(chunk_sums)(const real *weights, size_t n, size_t end, real cut, double *sums) {
-    const vec at = v_splat(cut), none = v_zero();
+    const vec at = v_splat(cut), beyond = v_splat(K(next_up)(cut)), none = v_zero();
     double total = 0;
     for (size_t start = 0, c = 0; start < n; start += SAMPLE_CHUNK, c++) {
         const size_t stop = n - start < SAMPLE_CHUNK ? n : start + SAMPLE_CHUNK;
-        K(wide) sum = K(wide_none)();
-        for (size_t i = start; i < stop; i += LANES) {
-            const vec v = v_load_n(weights + i, stop - i < LANES ? stop - i : LANES, 0);
-            const mask above = v_gt(v, at);
-            const mask kept = i + LANES <= end ? m_or(above, v_eq(v, at))
-                              : i < end        ? m_or(above, m_and(m_first(end - i), v_eq(v, at)))
-                                               : above;
-            K(wide_add)(&sum, v_select(kept, v, none));
+        K(wide) sum[2] = {K(wide_none)(), K(wide_none)()};
+        if (stop - start == SAMPLE_CHUNK && (stop <= end || start >= end)) {
+            const vec least = stop <= end ? at : beyond;
+            for (size_t i = start; i < stop; i += 2 * LANES)
+                for (size_t k = 0; k < 2; k++) {
+                    const vec v = v_load(weights + i + k * LANES);
+                    K(wide_add)(&sum[k], v_select(v_ge(v, least), v, none));
+                }
+        } else {
+            for (size_t i = start; i < stop; i += LANES) {
+                const vec v = v_load_n(weights + i, stop - i < LANES ? stop - i : LANES, 0);
+                const mask above = v_ge(v, beyond);
+                const mask kept = i + LANES <= end ? v_ge(v, at)
+                                  : i < end        ? m_or(above, m_and(m_first(end - i), v_ge(v, at)))
+                                                   : above;
+                K(wide_add)(&sum[i / LANES % 2], v_select(kept, v, none));
+            }
         }
-        sums[c] = K(wide_fold)(&sum);
+        sums[c] = K(wide_fold)(&sum[0]) + K(wide_fold)(&sum[1]);
         total += sums[c];
     }
     return total;
@@ -297,6 +337,12 @@ static void K(topk_sample)(const ody_sample *s) {
     uint32_t *places = (uint32_t *)SAMPLE_SPARE(s, 1); /* n < 2^32 */
     size_t count = 0;
     for (size_t i = 0; i < s->n; i += LANES) {
+        while (s->n - i >= 4 * LANES) { /* most hold none */
+            const vec a = v_max(v_load(x + i), v_load(x + i + LANES));
+            const vec b = v_max(v_load(x + i + 2 * LANES), v_load(x + i + 3 * LANES));
+            if (m_any(v_ge(v_max(a, b), at))) break;
+            i += 4 * LANES;
+        }
         const size_t left = s->n - i < LANES ? s->n - i : LANES;
         const vec v = v_load_n(x + i, left, -REAL_INF);
         mask keep = v_ge(v, at);
@@ -315,8 +361,7 @@ static void K(topk_sample)(const ody_sample *s) {
 static void K(topp_sample)(const ody_sample *s) {
     real largest, *weights = SAMPLE_SPARE(s, 0);
     if (!K(sample_begins)(s, &largest)) return;
-    K(weigh)(s->logits, s->n, largest, (real)s->inverse, weights);
-    const double total = K(keys_sum)(weights, s->n);
+    const double total = K(weigh)(s->logits, s->n, largest, (real)s->inverse, weights);
     K(cut) cut = {-1, 0};
     size_t end = s->n;
     if (s->p < 1) {

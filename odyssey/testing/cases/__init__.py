@@ -49,6 +49,7 @@ CASES: dict[str, Case] = {case.op: case for rows in _FAMILIES for case in rows}
 FAMILIES = (
     ELEMENTWISE, ACTIVATIONS, REDUCTIONS, ROW_OPS, NORMS, NORMALISE, LOOKUPS, LINEAR, IMAGES, OPTIMIZERS,
 )  # fmt: skip
+FAMILIES = (ELEMENTWISE, ACTIVATIONS, REDUCTIONS, ROW_OPS, LINEAR, IMAGES, OPTIMIZERS, SAMPLING)
 CASES: dict[str, Case] = {case.op: case for family in FAMILIES for case in family}
 
 

@@ -1,0 +1,82 @@
+"""pack: what is stored, what products of it give, and what is refused."""
+
+import numpy as np
+import pytest
+
+import odyssey as od
+from odyssey.errors import DTypeError, ShapeError
+
+RNG = np.random.default_rng(7)
+WEIGHT = RNG.standard_normal((70, 33)).astype(np.float32)
+STORED = ("float32", "bfloat16", "float16", "int8")
+
+
+@pytest.mark.parametrize("dtype", STORED)
+@pytest.mark.parametrize("isa", od.isa.available())
+def test_a_row_has_the_same_bits_in_every_batch(isa, dtype):
+    packed = od.pack(WEIGHT, dtype)
+    x, bias = RNG.standard_normal((40, 33)).astype(np.float32), RNG.standard_normal(70).astype(np.float32)
+    with od.isa.use(isa):
+        whole = od.linear(x, packed, bias, "silu")
+        for count in (1, 2, 7, 16, 17):
+            assert od.linear(x[:count], packed, bias, "silu").tobytes() == whole[:count].tobytes()
+
+
+def test_float32_weights_give_the_bits_of_the_array_itself():
+    x, bias = RNG.standard_normal((5, 33)).astype(np.float32), RNG.standard_normal(70).astype(np.float32)
+    assert od.linear(x, od.pack(WEIGHT), bias).tobytes() == od.linear(x, WEIGHT, bias).tobytes()
+
+
+def test_bfloat16_weights_give_the_bits_of_the_widened_array():
+    x, packed = RNG.standard_normal((5, 33)).astype(np.float32), od.pack(WEIGHT, "bfloat16")
+    assert od.linear(x, packed).tobytes() == od.linear(x, packed.unpack()).tobytes()
+
+
+def test_an_array_of_bfloat16_is_taken_as_it_is():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    narrow = WEIGHT.astype(ml_dtypes.bfloat16)
+    for weight in (narrow, narrow[::-1, ::2]):
+        packed = od.pack(weight)
+        assert packed.dtype == "bfloat16"
+        assert np.array_equal(packed.unpack(), weight.astype(np.float32))
+
+
+def test_rounding_is_to_nearest_even_and_nan_stays():
+    values = np.float32([[1 + 2**-8, 1 + 3 * 2**-8, np.nan, np.inf, 3.4e38, 1e-40]])
+    found = od.pack(values, "bfloat16").unpack()
+    assert found[0, 0] == 1
+    assert found[0, 1] == 1 + 2**-6
+    assert np.isnan(found[0, 2])
+    assert np.isposinf(found[0, 3:5]).all()
+    np.testing.assert_array_equal(found, np.asarray(od.reference.pack(values, "bfloat16")))
+
+
+def test_int8_takes_a_quarter_of_the_memory():
+    packed = od.pack(np.ones((128, 256), np.float32), "int8")
+    assert packed.nbytes == 128 * 256 + 128 * 4
+    assert np.array_equal(packed.unpack(), np.float32(127) * np.float32(1 / 127) * np.ones((128, 256), np.float32))
+
+
+def test_native_products_are_near_the_exact_ones():
+    x, packed = RNG.standard_normal((130, 33)).astype(np.float32), od.pack(WEIGHT, "bfloat16")
+    exact, native = od.linear(x, packed, None, "relu"), od.linear(x, packed, None, "relu", precision="native")
+    assert np.abs(native - exact).max() <= 2**-8 * (np.abs(x) @ np.abs(packed.unpack()).T).max()
+
+
+def test_what_cannot_be_stored_is_refused():
+    with pytest.raises(DTypeError, match="cannot be stored as int8"):
+        od.pack(WEIGHT.astype(np.float64), "int8")
+    with pytest.raises(DTypeError, match="must be float32"):
+        od.pack(WEIGHT.astype(np.int32))
+    with pytest.raises(ShapeError, match=r"\(out, in\)"):
+        od.pack(WEIGHT[0])
+    with pytest.raises(ValueError, match="dtype must be one of"):
+        od.pack(WEIGHT, "int4")
+    with pytest.raises(ValueError, match="finite"):
+        od.pack(np.float32([[1, np.inf]]), "int8")
+    with pytest.raises(DTypeError, match="need a float32 x"):
+        od.linear(np.ones(33), od.pack(WEIGHT, "int8"))
+    with pytest.raises(ShapeError, match="x must be"):
+        od.linear(np.ones(32, np.float32), od.pack(WEIGHT))
+    with pytest.raises(ValueError, match="precision"):
+        od.linear(np.ones(33, np.float32), od.pack(WEIGHT), precision="fast")
