@@ -128,6 +128,9 @@ EXTENSIONS = [
     for module, libraries in MODULES.items()
 ]
 
+# Translated beside the source, as ever, but with other directives elsewhere: neither must pass for the other.
+TRANSLATED = "build/boundscheck/c" if os.environ.get("ODYSSEY_BOUNDSCHECK") else None
+
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": bool(os.environ.get("ODYSSEY_BOUNDSCHECK")),
@@ -163,10 +166,10 @@ if __name__ == "__main__":
         # The C headers stand at the top of the repository and are installed inside the package: odyssey.get_include().
         packages=[*find_packages(include=["odyssey*"]), "odyssey.include"],
         package_dir={"odyssey.include": "include"},
-        package_data={"odyssey": ["py.typed"], "*": ["*.pyi", "*.pxd"], "odyssey.include": ["odyssey/*.h"]},
+        package_data={"odyssey": ["py.typed"], "*": ["*.pyi", "*.pxd"], "odyssey.bench": ["*.html"], "odyssey.include": ["odyssey/*.h"]},
         include_package_data=False,
         exclude_package_data={"": ["*.c", "*.pyx"]},
         libraries=LIBRARIES,
-        ext_modules=cythonize(EXTENSIONS, compiler_directives=DIRECTIVES, include_path=["."]),
+        ext_modules=cythonize(EXTENSIONS, compiler_directives=DIRECTIVES, include_path=["."], build_dir=TRANSLATED),
         cmdclass={"build_clib": parallel_build_clib, "build_ext": parallel_build_ext},
     )

@@ -1,10 +1,12 @@
 """The pool: right results from many threads at once, in forked children, and under limits; no deadlock."""
 
+import faulthandler
 import multiprocessing
 import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import threadpoolctl
 
 import odyssey as od
+from odyssey.testing import CASES, Call, Sample
 
 LARGE = 1 << 20
 
@@ -98,6 +101,92 @@ def test_multiprocessing_by_fork() -> None:
     assert doubled(0)
     with multiprocessing.get_context("fork").Pool(3) as processes:
         assert all(processes.map(doubled, range(12)))
+
+
+# ---- ten Python threads with arrays of their own, over every operation there is -----------------------------------------
+
+THREADS = 10
+
+
+def large_call(op: str, seed: int) -> Call:
+    """The largest call of a row's test sizes: one that threads share where the row has such a size."""
+    case = CASES[op]
+    sample = Sample((case.large or case.sizes)[-1], case.options[0], "normal", "float32")
+    return case.draw(sample, seed)
+
+
+def bits(op: str, seed: int) -> bytes:
+    with np.errstate(all="ignore"):
+        return b"".join(result.tobytes() for result in CASES[op].run(od, large_call(op, seed)))
+
+
+def agree(seed: int) -> list[str]:
+    """The operations whose results from ten threads at once are not the bits of one thread alone."""
+    ops = list(CASES)
+    with od.threads.limit(1):
+        expected = {op: bits(op, seed) for op in ops}
+    with od.threads.limit(3), ThreadPoolExecutor(THREADS) as workers:
+        # Each thread begins elsewhere, so that different operations meet.
+        turns = [ops[i * len(ops) // THREADS :] + ops[: i * len(ops) // THREADS] for i in range(THREADS)]
+        found = workers.map(lambda turn: [op for op in turn if bits(op, seed) != expected[op]], turns)
+        return sorted({op for wrong in found for op in wrong})
+
+
+def in_a_forked_child(work: Callable[[], object]) -> int:
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            faulthandler.dump_traceback_later(100, exit=True)
+            status = 1 if work() else 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_ten_threads_get_the_bits_of_one() -> None:
+    assert agree(1) == []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_ten_threads_of_a_forked_child_do_too() -> None:
+    assert agree(2) == []  # the parent's pool has worked, and its memory waits in the cache
+    assert in_a_forked_child(lambda: agree(3)) == 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_ten_threads_under_multiprocessing_by_fork_do_too() -> None:
+    assert agree(4) == []
+    with multiprocessing.get_context("fork").Pool(2) as processes:
+        assert processes.map(agree, [5, 6]) == [[], []]
+
+
+def test_forking_while_tasks_take_memory_does_not_hang() -> None:
+    # A task waits for the block cache's lock, fork for the task: the order in which fork takes the locks decides.
+    code = """
+        import os, signal, threading, numpy as np, odyssey as od
+        od.threads.set_count(2)
+        a = np.ones((200, 3, 40, 40), np.float32)[:, :, ::2, ::2]
+        w = np.ones((8, 3, 3, 3), np.float32)
+        def work():
+            od.matmul(a, a.swapaxes(2, 3)); od.conv2d(a, w); od.softmax(a, axis=1); od.exp(a)
+        stop = threading.Event()
+        def busy():
+            while not stop.is_set():
+                work()
+        workers = [threading.Thread(target=busy) for _ in range(4)]
+        for w_ in workers: w_.start()
+        for _ in range(60):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                work()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        stop.set()
+        for w_ in workers: w_.join()
+    """
+    subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)], check=True, timeout=120)
 
 
 def test_threadpoolctl_sees_and_limits_the_pool() -> None:

@@ -352,20 +352,21 @@ typedef struct ody_kernels {
     /* tanh in0, 1 ulp. Backward: in0 * (1 - in1^2) with in1 the forward's result, 1 ulp. */
     ODY_PAIR(ody_map_fn, tanh);
     ODY_PAIR(ody_map_fn, tanh_backward);
-    /* in0 * sigmoid(in0). */
+    /* in0 * sigmoid(in0), 2 ulp. Backward: in0 * its derivative at in1, 5 ulp of the larger of the derivative's two terms. */
     ODY_PAIR(ody_map_fn, silu);
     ODY_PAIR(ody_map_fn, silu_backward);
-    /* in0 * Phi(in0), Phi the normal distribution's function. */
+    /* in0 * Phi(in0), Phi the normal distribution's function, 2 ulp; in float32 64 ulp where the result is below 2^-100.
+     * Backward likewise, 4 ulp of the larger term. */
     ODY_PAIR(ody_map_fn, gelu);
     ODY_PAIR(ody_map_fn, gelu_backward);
-    /* in0/2 * (1 + tanh(sqrt(2/pi) (in0 + 0.044715 in0^3))). */
+    /* in0/2 * (1 + tanh(sqrt(2/pi) (in0 + 0.044715 in0^3))), 2 ulp. Backward likewise, 6 ulp of the larger term. */
     ODY_PAIR(ody_map_fn, gelu_tanh);
     ODY_PAIR(ody_map_fn, gelu_tanh_backward);
-    /* in0 * tanh(log(1 + e^in0)). */
+    /* in0 * tanh(log(1 + e^in0)), 2 ulp. Backward likewise, 6 ulp of the larger term. */
     ODY_PAIR(ody_map_fn, mish);
     ODY_PAIR(ody_map_fn, mish_backward);
-    /* log(1 + e^(param0 in0)) / param0; in0 where param0 in0 > param1. Backward: in0 * sigmoid(param0 in1); in0 where
-     * param0 in1 > param1. */
+    /* log(1 + e^(param0 in0)) / param0, 2 ulp for a param0 that is a power of two; in0 where param0 in0 > param1.
+     * Backward: in0 * sigmoid(param0 in1), 2 ulp; in0 where param0 in1 > param1. */
     ODY_PAIR(ody_map_fn, softplus);
     ODY_PAIR(ody_map_fn, softplus_backward);
 

@@ -73,6 +73,15 @@ class Output:
         with self._console.status("") as status:
             yield lambda what: status.update(f"measuring {what}")
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """All that was measured, ready for JSON."""
+        return self._data
+
+    def show(self, table: report.Table) -> None:
+        """Another table, for the screen and the files."""
+        self._show(table)
+
     def write(self, as_json: str | None, as_markdown: str | None) -> None:
         """The files that were asked for."""
         if as_json is not None:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Table",
+    "digits",
     "duration",
     "factor",
+    "flat",
     "limits_table",
     "machine_table",
     "markdown",
@@ -96,7 +98,7 @@ def _style(cells: Sequence[str]) -> str:
 def duration(seconds: float) -> str:
     """Three digits and a unit: "1.23 µs"."""
     size, unit = next((pair for pair in SIZES if abs(seconds) >= pair[0]), SIZES[-1])
-    return f"{_digits(seconds / size)} {unit}"
+    return f"{digits(seconds / size)} {unit}"
 
 
 def factor(spread: Spread | None) -> str:
@@ -104,8 +106,8 @@ def factor(spread: Spread | None) -> str:
     if spread is None:
         return NOTHING
     if spread.low == spread.high:
-        return _digits(spread.median)
-    return f"{_digits(spread.median)} ({_digits(spread.low)}-{_digits(spread.high)})"
+        return digits(spread.median)
+    return f"{digits(spread.median)} ({digits(spread.low)}-{digits(spread.high)})"
 
 
 def part(spread: Spread | None) -> str:
@@ -113,7 +115,8 @@ def part(spread: Spread | None) -> str:
     return NOTHING if spread is None else f"{100 * spread.median:.0f} %"
 
 
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
+    """Three of them, or all before the point."""
     return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
 
 
@@ -122,15 +125,16 @@ def _digits(value: float) -> str:
 
 def machine_table(machine: Mapping[str, Any], absent: Mapping[str, str]) -> Table:
     """What `odyssey.bench.machine.describe` says, a line each, and the peers that are absent."""
-    rows = [(name.replace("_", " "), text) for name, value in machine.items() if (text := _flat(value))]
+    rows = [(name.replace("_", " "), text) for name, value in machine.items() if (text := flat(value))]
     return Table("Machine", ("what", "value"), rows, 2, [f"absent: {name}: {why}" for name, why in absent.items()])
 
 
-def _flat(value: Any) -> str:
+def flat(value: Any) -> str:
+    """Nested facts in one line."""
     if value is None:
         return ""
     if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {_flat(inner)}" for key, inner in value.items() if inner is not None)
+        return ", ".join(f"{key.replace('_', ' ')} {flat(inner)}" for key, inner in value.items() if inner is not None)
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -140,7 +144,7 @@ def limits_table(limits: Iterable[Measured]) -> Table:
     counts = sorted({limit.threads for limit in found})
     rows = []
     for (what, where, isa, unit), group in groupby(found, key=lambda m: (m.what, m.where, m.isa, m.unit)):
-        rates = {limit.threads: _digits(limit.rate) for limit in group}
+        rates = {limit.threads: digits(limit.rate) for limit in group}
         rows.append((what, where, isa, *(rates.get(count, NOTHING) for count in counts), unit))
     threads = (f"{count} thread{'s' * (count > 1)}" for count in counts)
     return Table("Limits, measured in this run", ("what", "where", "on", *threads, "unit"), rows, left=3)
@@ -166,7 +170,7 @@ def _cells(row: Row, peers: Sequence[str]) -> tuple[str, ...]:
         row.isa,
         str(row.threads),
         mark + duration(seconds.median),
-        f"{_digits(rate)} {unit}" if row.limit else NOTHING,
+        f"{digits(rate)} {unit}" if row.limit else NOTHING,
         f"{part(row.part_of_limit())} {row.limit}" if row.limit else NOTHING,
         *("wrong" if peer in row.outcome.refused else factor(row.speedup(peer)) for peer in peers),
     )
@@ -188,7 +192,7 @@ def _measured(line: Line) -> str:
 def _goal(line: Line) -> str:
     if line.goal is None:
         return NOTHING
-    return f"{'at most' if line.at_most else 'at least'} {_digits(line.goal)}"
+    return f"{'at most' if line.at_most else 'at least'} {digits(line.goal)}"
 
 
 def _footnotes(rows: Sequence[Row]) -> list[str]:

@@ -18,10 +18,24 @@ from odyssey.bench.race import Contender, Outcome, PythonCall, Rules, Spread, ra
 from odyssey.bench.work import Work, work_of
 from odyssey.testing.call import Call
 from odyssey.testing.case import Case
+from odyssey.testing.cases import CASES
 from odyssey.testing.placement import place, placed_empty
+from odyssey.testing.tolerance import Deviation
 from odyssey.typing import Array
 
-__all__ = ["LIMIT", "NOT_BUILT", "OURS", "Entry", "Plan", "Row", "is_available", "race_case", "race_cases", "sizes_of"]
+__all__ = [
+    "LIMIT",
+    "NOT_BUILT",
+    "OURS",
+    "Entry",
+    "Plan",
+    "Row",
+    "is_available",
+    "race_case",
+    "race_cases",
+    "sizes_of",
+    "vector_sets",
+]
 
 OURS = "odyssey"
 LIMIT = "limit"
@@ -62,6 +76,12 @@ class Row:
     outcome: Outcome = field(default_factory=lambda: Outcome({}, {}, {}))
     limit: str | None = None
     missing: str | None = None
+    deviation: Deviation | None = None
+
+    @property
+    def family(self) -> str:
+        """The family of the operation."""
+        return CASES[self.op].family
 
     @property
     def peers(self) -> list[str]:
@@ -94,11 +114,15 @@ class Row:
         """All of it, ready for JSON."""
         part, seconds = self.part_of_limit(), self.seconds()
         return {
-            **{key: getattr(self, key) for key in ("op", "size", "dtype", "isa", "threads", "limit", "missing")},
+            **{
+                key: getattr(self, key)
+                for key in ("family", "op", "size", "dtype", "isa", "threads", "limit", "missing")
+            },
             "work": asdict(self.work),
             "seconds": asdict(seconds) if seconds else None,
             "part_of_limit": asdict(part) if part else None,
             "speedup": {peer: asdict(spread) for peer in self.peers if (spread := self.speedup(peer))},
+            "error": {"largest": self.deviation.error, "unit": self.deviation.unit} if self.deviation else None,
             "rounds": self.outcome.rounds,
             "calls_per_sample": dict(self.outcome.calls),
             "samples": {name: list(samples) for name, samples in self.outcome.samples.items()},
@@ -143,7 +167,14 @@ def race_case(case: Case, size: Any, plan: Plan) -> Iterator[Row]:
                 bound, limit.name = limit.name, LIMIT
                 contenders.append(limit)
             outcome = race(contenders, entry.check, plan.rules)
-        yield replace(blank, isa=isa, threads=count, outcome=outcome, limit=bound)
+        yield replace(blank, isa=isa, threads=count, outcome=outcome, limit=bound, deviation=entry.deviation)
+
+
+def vector_sets() -> tuple[str, ...]:
+    """The instruction sets worth timing: those with vectors, best first; the active one where there are none."""
+    from odyssey import isa
+
+    return tuple(name for name in isa.available() if name != "scalar") or (isa.active(),)
 
 
 def is_available(case: Case) -> bool:
@@ -166,6 +197,7 @@ class Entry:
         self.expected = case.expect(self.call)
         self.work = work_of(case, self.call, self.expected)
         self.shapes = _shapes(case, self.call)
+        self.deviation: Deviation | None = None  # ours, from the check before the last race
         self._given: dict[str, Call] = {}
         self._ours: set[str] = set()
 
@@ -197,7 +229,8 @@ class Entry:
         else:
             results = tuple(map(np.asarray, result if isinstance(result, (tuple, list)) else (result,)))
         if name in self._ours:
-            return self.case.measure(results, self.expected, self.call).message
+            self.deviation = self.case.measure(results, self.expected, self.call)
+            return self.deviation.message
         return next(filter(None, map(_difference, results, self.expected)), None)
 
     def _arguments(self, name: str) -> Call:

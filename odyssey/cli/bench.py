@@ -23,7 +23,7 @@ QUICK_LARGEST = 4 << 20  # elements
 
 @click.command()
 @click.argument("families", nargs=-1, metavar="[FAMILY]...")
-@click.option("--table", metavar="NAME", help="Measure a table of goals instead: foundation.")
+@click.option("--table", metavar="NAME", help="Measure a table of goals instead: foundation, kernels.")
 @click.option("--op", "ops", multiple=True, metavar="NAME", help="Only this operation.")
 @click.option(
     "--against", default=AGAINST, show_default=True, metavar="PEERS", help="Whom to race, separated by commas."
@@ -36,6 +36,13 @@ QUICK_LARGEST = 4 << 20  # elements
 @click.option("--quick", is_flag=True, help="Fewer rounds, no arrays beyond 4M elements: a first look.")
 @click.option("--wheel", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The wheel to weigh.")
 @click.option("--json", "as_json", metavar="FILE", help="Write everything, every sample too, as JSON.")
+@click.option("--report", metavar="FILE.html", help="Write a page with plots; all the figures go to FILE.json.")
+@click.option(
+    "--compare",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="OLD.json",
+    help="Show what got slower or faster since that run.",
+)
 @click.option("--markdown", "as_markdown", metavar="FILE", help="Write the tables as Markdown.")
 def bench(
     families: tuple[str, ...],
@@ -47,6 +54,8 @@ def bench(
     dtype: str,
     quick: bool,
     wheel: Path | None,
+    report: str | None,
+    compare: Path | None,
     as_json: str | None,
     as_markdown: str | None,
 ) -> None:
@@ -57,14 +66,26 @@ def bench(
     quartiles. "of limit" compares with the FMA peak or the memory's bandwidth, whichever bounds the work, measured in
     the same rounds. FAMILY restricts the races to families of operations, such as softmax.
     """
+    from odyssey.bench.compare import comparison, read_run
     from odyssey.bench.machine import describe
     from odyssey.bench.output import Output
+    from odyssey.bench.page import page
     from odyssey.bench.peers import PEERS, absent
     from odyssey.bench.race import QUICK, Rules
+    from odyssey.bench.suites import vector_sets
     from odyssey.bench.tables import TABLES, Request
+    from odyssey.serialization.atomic import write_bytes
+    from odyssey.testing.cases import CASES
 
     if table is not None and table not in TABLES:
         raise click.BadParameter(f"expected one of {', '.join(TABLES)}, found {table!r}", param_hint="--table")
+    if table is not None and (report or compare):
+        raise click.UsageError("expected --report and --compare without --table: they are about families", None)
+    old = read_run(compare) if compare is not None else None
+    if old is not None and not (families or ops):
+        ops = tuple(dict.fromkeys(row["op"] for row in old["rows"] if row["op"] in CASES))
+    if report is not None and isas is None:
+        isas = ",".join(vector_sets())  # side by side, each against its own limit
     rules = QUICK if quick else Rules()
     plan = _plan(against, isas, counts, dtype, quick, rules)
     cases = _cases(families, ops)
@@ -80,6 +101,11 @@ def bench(
             _race(output, cases, plan, update)
     if table:
         output.verdict()
+    if old is not None:
+        output.show(comparison(old, output.data))
+    if report is not None:
+        write_bytes(report, page(output.data))
+        as_json = as_json or str(Path(report).with_suffix(".json"))
     output.write(as_json, as_markdown)
 
 

@@ -130,4 +130,6 @@ size_t ody_cached_bytes(void) {
 
 static void before_fork(void) { pthread_mutex_lock(&lock); }
 static void after_fork(void) { pthread_mutex_unlock(&lock); }
-__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(before_fork, after_fork, after_fork); }
+/* A task of the pool may be waiting for this lock, and fork waits for the task: so the pool's lock is to be taken first.
+ * Handlers before a fork run last registered first; constructors with a priority run before those without. */
+__attribute__((constructor(200))) static void watch_forks(void) { pthread_atfork(before_fork, after_fork, after_fork); }

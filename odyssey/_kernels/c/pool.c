@@ -164,6 +164,7 @@ static void after_fork_child(void) {
     pool.spawned = 0;
 }
 
+/* Without a priority, so after memory.c's: see there. */
 __attribute__((constructor)) static void watch_forks(void) {
     pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }

@@ -82,4 +82,10 @@ def _foundation(request: Request) -> Iterator[Section]:
     return foundation(request)
 
 
-TABLES: dict[str, Callable[[Request], Iterator[Section]]] = {"foundation": _foundation}
+def _kernels(request: Request) -> Iterator[Section]:
+    from odyssey.bench.tables.kernels import kernels
+
+    return kernels(request)
+
+
+TABLES: dict[str, Callable[[Request], Iterator[Section]]] = {"foundation": _foundation, "kernels": _kernels}
