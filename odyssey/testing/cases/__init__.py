@@ -39,18 +39,16 @@ _FAMILIES = (
     ACTIVATIONS,
     REDUCTIONS,
     ROW_OPS,
+    NORMS,
+    NORMALISE,
+    LOOKUPS,
     LINEAR,
     ATTENTION_OPS,
     IMAGES,
     OPTIMIZERS,
     SAMPLING,
 )
-CASES: dict[str, Case] = {case.op: case for rows in _FAMILIES for case in rows}
-FAMILIES = (
-    ELEMENTWISE, ACTIVATIONS, REDUCTIONS, ROW_OPS, NORMS, NORMALISE, LOOKUPS, LINEAR, IMAGES, OPTIMIZERS,
-)  # fmt: skip
-FAMILIES = (ELEMENTWISE, ACTIVATIONS, REDUCTIONS, ROW_OPS, LINEAR, IMAGES, OPTIMIZERS, SAMPLING)
-CASES: dict[str, Case] = {case.op: case for family in FAMILIES for case in family}
+CASES: dict[str, Case] = {case.op: case for family in _FAMILIES for case in family}
 
 
 def select(ops: tuple[str, ...] | None = None, families: tuple[str, ...] | None = None) -> list[Case]:
