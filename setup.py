@@ -73,6 +73,7 @@ MODULES = {
     "cross_entropy": [],
     "window": [],
     "conv": [],
+    "conv_transpose": [],
     "pooling": [],
 }
 

@@ -41,6 +41,11 @@ from odyssey._kernels.activations import (
     tanh_backward,
 )
 from odyssey._kernels.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
+from odyssey._kernels.conv_transpose import (
+    conv_transpose2d,
+    conv_transpose2d_backward_input,
+    conv_transpose2d_backward_weight,
+)
 from odyssey._kernels.cross_entropy import cross_entropy, cross_entropy_backward
 from odyssey._kernels.elementwise import (
     add,
@@ -66,7 +71,15 @@ from odyssey._kernels.elementwise import (
     subtract,
 )
 from odyssey._kernels.linear import linear, matmul
-from odyssey._kernels.optim import adam_step, adamw_step, sgd_step
+from odyssey._kernels.optim import (
+    adagrad_step,
+    adam_step,
+    adamw_step,
+    clip_grad_norm,
+    lars_step,
+    rmsprop_step,
+    sgd_step,
+)
 from odyssey._kernels.pooling import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -134,6 +147,10 @@ __all__ = [
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
+    # conv_transpose
+    "conv_transpose2d",
+    "conv_transpose2d_backward_input",
+    "conv_transpose2d_backward_weight",
     # cross_entropy
     "cross_entropy",
     "cross_entropy_backward",
@@ -163,8 +180,12 @@ __all__ = [
     "linear",
     "matmul",
     # optim
+    "adagrad_step",
     "adam_step",
     "adamw_step",
+    "clip_grad_norm",
+    "lars_step",
+    "rmsprop_step",
     "sgd_step",
     # pooling
     "avg_pool2d",

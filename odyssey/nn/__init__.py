@@ -25,7 +25,7 @@ from odyssey.nn.activations import (
     Tanh,
 )
 from odyssey.nn.containers import Sequential
-from odyssey.nn.conv import Conv2d
+from odyssey.nn.conv import Conv2d, ConvTranspose2d
 from odyssey.nn.linear import Flatten, Linear
 from odyssey.nn.losses import CrossEntropyLoss, MSELoss
 from odyssey.nn.module import Module, Parameter
@@ -37,6 +37,7 @@ __all__ = [
     "SELU",
     "AvgPool2d",
     "Conv2d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Flatten",
     "GlobalAvgPool2d",

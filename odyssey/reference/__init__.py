@@ -45,6 +45,11 @@ from odyssey.reference.conv import (
     conv2d_backward_input,
     conv2d_backward_weight,
 )
+from odyssey.reference.conv_transpose import (
+    conv_transpose2d,
+    conv_transpose2d_backward_input,
+    conv_transpose2d_backward_weight,
+)
 from odyssey.reference.cross_entropy import (
     cross_entropy,
     cross_entropy_backward,
@@ -77,8 +82,12 @@ from odyssey.reference.linear import (
     matmul,
 )
 from odyssey.reference.optim import (
+    adagrad_step,
     adam_step,
     adamw_step,
+    clip_grad_norm,
+    lars_step,
+    rmsprop_step,
     sgd_step,
 )
 from odyssey.reference.pooling import (
@@ -112,6 +121,7 @@ from odyssey.reference.softmax import (
 )
 
 __all__ = [
+    "adagrad_step",
     "adam_step",
     "adamw_step",
     "add",
@@ -121,9 +131,13 @@ __all__ = [
     "axpy",
     "clip",
     "clip_backward",
+    "clip_grad_norm",
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
+    "conv_transpose2d",
+    "conv_transpose2d_backward_input",
+    "conv_transpose2d_backward_weight",
     "cos",
     "cross_entropy",
     "cross_entropy_backward",
@@ -145,6 +159,7 @@ __all__ = [
     "hard_swish_backward",
     "hard_tanh",
     "hard_tanh_backward",
+    "lars_step",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -176,6 +191,7 @@ __all__ = [
     "relu6",
     "relu6_backward",
     "relu_backward",
+    "rmsprop_step",
     "scale",
     "selu",
     "selu_backward",

@@ -21,7 +21,7 @@ from odyssey.nn.functional.activations import (
     softplus,
     tanh,
 )
-from odyssey.nn.functional.conv import conv2d
+from odyssey.nn.functional.conv import conv2d, conv_transpose2d
 from odyssey.nn.functional.elementwise import (
     add,
     axpy,
@@ -57,6 +57,7 @@ __all__ = [
     "axpy",
     "clip",
     "conv2d",
+    "conv_transpose2d",
     "cos",
     "cross_entropy",
     "divide",
