@@ -231,8 +231,8 @@ def pooling(op: str, tolerance: Tolerance, why: str, grad: Grad | str, **changes
 IMAGES = [
     convolution(
         "conv2d",
-        "A chain of fused multiply-adds over channels and taps, or over channels between sums of four, stays within its "
-        "γ bound; an activation as in linear.",
+        "A chain of fused multiply-adds over channels and taps, or over channels between sums of four, stays within "
+        "its γ bound; an activation as in linear.",
         Grad(
             wrt=(0, 1, 2),
             backward=lambda ops, g, y, x, weight, bias, **o: (
