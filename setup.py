@@ -76,6 +76,7 @@ MODULES = {
     "cross_entropy": [],
     "window": [],
     "conv": [],
+    "conv_transpose": [],
     "pooling": [],
     "attention": [],
     "rotary": [],

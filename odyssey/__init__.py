@@ -42,6 +42,11 @@ from odyssey._kernels.activations import (
 )
 from odyssey._kernels.attention import scaled_dot_product_attention, scaled_dot_product_attention_backward
 from odyssey._kernels.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
+from odyssey._kernels.conv_transpose import (
+    conv_transpose2d,
+    conv_transpose2d_backward_input,
+    conv_transpose2d_backward_weight,
+)
 from odyssey._kernels.cross_entropy import cross_entropy, cross_entropy_backward
 from odyssey._kernels.dropout import dropout, dropout_backward
 from odyssey._kernels.elementwise import (
@@ -80,6 +85,15 @@ from odyssey._kernels.normalise import (
 )
 from odyssey._kernels.norms import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from odyssey._kernels.optim import adam_step, adamw_step, sgd_step
+from odyssey._kernels.optim import (
+    adagrad_step,
+    adam_step,
+    adamw_step,
+    clip_grad_norm,
+    lars_step,
+    rmsprop_step,
+    sgd_step,
+)
 from odyssey._kernels.pooling import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -153,6 +167,10 @@ __all__ = [
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
+    # conv_transpose
+    "conv_transpose2d",
+    "conv_transpose2d_backward_input",
+    "conv_transpose2d_backward_weight",
     # cross_entropy
     "cross_entropy",
     "cross_entropy_backward",
@@ -201,8 +219,12 @@ __all__ = [
     "rms_norm",
     "rms_norm_backward",
     # optim
+    "adagrad_step",
     "adam_step",
     "adamw_step",
+    "clip_grad_norm",
+    "lars_step",
+    "rmsprop_step",
     "sgd_step",
     # packing
     "PackedWeight",

@@ -61,9 +61,9 @@ enum ody_activation {
 /* out[k][j] = f(in[0][j*step[0]], in[1][j*step[1]], ...; param)   for j in [0, n)
  * step is 1, or 0 for an operand that is one value for all j. `param` is rounded to the element type by the kernel. */
 typedef struct ody_map {
-    const void *in[4];
-    void *out[3];
-    ptrdiff_t step[4];
+    const void *in[5];
+    void *out[4];
+    ptrdiff_t step[5];
     size_t n;
     double param[8];
     unsigned flags;
@@ -145,7 +145,7 @@ typedef struct ody_conv {
     size_t batch, channels, height, width, outputs, out_height, out_width;
     size_t kernel_h, kernel_w, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x, groups;
     void *x, *weight, *y;
-    const void *bias; /* (outputs), or NULL */
+    const void *bias; /* (outputs), for the gradient of the input (channels), or NULL */
     int activation;   /* enum ody_activation */
     size_t group;              /* the piece: a group, */
     size_t image, images;      /* some images, */
@@ -391,6 +391,21 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_map_fn, adam_step);
     ODY_PAIR(ody_map_fn, adamw_step);
 
+    /* State: the average of the squared gradient; centered: then the gradient's own average; momentum: then the buffer.
+     * param = lr, weight_decay, 1 - alpha, eps, momentum.
+     *   g as in sgd_step;   square = fma(param2, g * g, fma(-param2, square, square))
+     *   centered: average = fma(param2, g, fma(-param2, average, average)), and below max(0, fma(-average, average,
+     *   square)) for square
+     *   direction = g / (sqrt(square) + eps);   in0 = fma(-lr, direction, in0), or with momentum
+     *   buffer = fma(momentum, buffer, direction), in0 = fma(-lr, buffer, in0) */
+    ODY_PAIR(ody_map_fn, rmsprop_step);
+    ODY_PAIR(ody_map_fn, rmsprop_momentum_step);
+    ODY_PAIR(ody_map_fn, rmsprop_centered_step);
+    ODY_PAIR(ody_map_fn, rmsprop_centered_momentum_step);
+    /* State: the sum of the squared gradients. param = lr, weight_decay, eps.
+     *   g as in sgd_step;   sum = fma(g, g, sum);   in0 = fma(-lr, g / (sqrt(sum) + eps), in0) */
+    ODY_PAIR(ody_map_fn, adagrad_step);
+
     /* ---- matrix product: gemm.h. c overlaps no input. ------------------------------------------------------------ */
 
     /* Every element of c is one chain acc = fma(alpha*a[i,l], b[l,j], acc), l ascending, from its start: the error is
@@ -456,24 +471,36 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_rows_fn, softmax_backward);
     /* out0 = in0 - exp(in1) sum(in0): in0 the incoming gradient, in1 log_softmax's result. */
     ODY_PAIR(ody_rows_fn, log_softmax_backward);
-    /* ---- cross entropy: cross_entropy.h. in1 is the row's label, an int64 in [0, n), n >= 1. ---------------------- */
+    /* ---- cross entropy: cross_entropy.h. in1 is the row's label, an int64; n >= 1. A row whose label is not in [0, n) is
+     * left out: its loss and its gradient are 0, whatever stands in it. param = smoothing s, the sum of the weights (n
+     * without weights). -------------------------------------------------------------------------------------------- */
 
-    /* out0, one value a row: log(sum(e^(in0 - max))) - (in0[label] - max). NaN where the row has NaN or inf. */
+    /* in2: n weights w, in_step 0, or NULL for ones. out0, one value a row, with z = in0 - max: (1 - s) w[label]
+     * (log(sum(e^z)) - z[label]) + s/n (sum(w) log(sum(e^z)) - sum(w z)). NaN where the row has NaN or inf. */
     ODY_PAIR(ody_labelled_rows_fn, cross_entropy);
-    /* out0, n values a row: in2 (softmax(in0) - [column = label]), in2 one value a row. In place on in0 allowed. */
+    /* in2 is one value a row, in3 the weights or NULL. out0, n values a row: in2 (softmax(in0) ((1 - s) w[label] + s/n
+     * sum(w)) - s/n w - (1 - s) w[label] [column = label]). In place on in0 allowed. */
     ODY_PAIR(ody_labelled_rows_fn, cross_entropy_backward);
 
-    /* ---- convolution: conv.h, conv_weight.h. The result overlaps no input. ---------------------------------------- */
+    /* ---- convolution: conv.h, conv_weight.h, winograd.h. The result overlaps no input. ----------------------------- */
 
     /* y = activation(bias + weight * x): every element is one chain acc = fma(weight, x, acc) over (channel, kernel row,
      * kernel column) ascending, from the bias or from zero, padding included as zeros. `packed` holds what conv2d_pack
-     * made of the weights. */
+     * made of the weights.
+     *   float32, 3x3, stride and dilation 1, at least 16 channels and outputs a group and 4x4 results, where that is fewer
+     * operations (conv_winograd_pays): by Winograd's F(2x2, 3x3) instead. The same shapes go the same way on every machine,
+     * whatever the batch. The error is then within gamma_(channels + 12) times what the tile's transforms do to
+     * magnitudes, |At| (sum (|G| |weight| |Gt|) * (|Bt| |x| |B|)) |A|, where x is the whole 4x4 patch below a tile of 2x2
+     * results: on numbers of one size smaller than the long chain's error, by a third of it; but next to an element that
+     * is 1e7 times its neighbours', all results of its tile are as coarse as that element, and NaN or inf in a patch makes
+     * NaN of its tile. */
     ODY_PAIR(ody_conv_fn, conv2d);
     /* Packs the weights of the piece's group and tiles into `packed`. */
     ODY_PAIR(ody_conv_fn, conv2d_pack);
     ODY_PAIR(ody_conv_sizes_fn, conv2d_sizes);
-    /* x = the gradient of the input: one chain acc = fma(weight, y, acc) from zero over (output, kernel row, kernel column)
-     * ascending; taps that the stride keeps from an element are left out, those that fall outside y count as zeros. */
+    /* x = the gradient of the input: one chain acc = fma(weight, y, acc) from zero, or from bias, one for each channel,
+     * over (output, kernel row, kernel column) ascending; taps that the stride keeps from an element are left out, those
+     * that fall outside y count as zeros. By Winograd where conv2d of y would be. */
     ODY_PAIR(ody_conv_fn, conv2d_backward_input);
     ODY_PAIR(ody_conv_fn, conv2d_backward_input_pack);
     ODY_PAIR(ody_conv_sizes_fn, conv2d_backward_input_sizes);

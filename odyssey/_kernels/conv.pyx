@@ -24,15 +24,8 @@ cdef dict ACTIVATIONS = {
     "silu": ODY_SILU,
 }
 
-cdef enum Direction:
-    FORWARD
-    BACKWARD_INPUT
-    BACKWARD_WEIGHT
-
-
 cdef int set_up(ody_conv *v, const npy_intp *image, const npy_intp *weight, object stride, object padding,
                 object dilation, object groups, const char *op) except -1:
-    """Checks an image's shape against a weight's and fills in the sizes of the convolution."""
     cdef Axis vertical, horizontal
     cdef npy_intp group_count, channels = image[1], outputs = weight[0]
     read_pair(stride, 1, &vertical.stride, &horizontal.stride, op, "stride")
@@ -84,7 +77,6 @@ cdef int set_up(ody_conv *v, const npy_intp *image, const npy_intp *weight, obje
 
 
 cdef ndarray image_like(object x, int type_num, const char *op, str name):
-    """An operand of four dimensions, contiguous; of any real type where type_num is negative."""
     cdef ndarray array = as_array(x, op)
     if type_num < 0:
         real_type(array, op, name)
@@ -99,6 +91,18 @@ cdef ndarray image_like(object x, int type_num, const char *op, str name):
     return array
 
 
+cdef ndarray bias_like(object bias, npy_intp outputs, ndarray weight, int type_num, const char *op):
+    cdef ndarray start
+    if bias is None:
+        return None
+    start = as_array(bias, op)
+    same_type(start, type_num, op, "bias")
+    if PyArray_NDIM(start) != 1 or PyArray_DIMS(start)[0] != outputs:
+        raise ShapeError(f"{op.decode()}: bias must have shape ({outputs},), one value for each output\n"
+                         f"  weight: {describe(weight)}    bias: {describe(start)}")
+    return contiguous(start)
+
+
 cdef int check_grad(const ody_conv *v, ndarray grad, const char *op) except -1:
     cdef npy_intp *dims = PyArray_DIMS(grad)
     if (<size_t> dims[0] != v.batch or <size_t> dims[1] != v.outputs or <size_t> dims[2] != v.out_height
@@ -109,7 +113,6 @@ cdef int check_grad(const ody_conv *v, ndarray grad, const char *op) except -1:
 
 
 cdef object run(const char *op, Direction direction, ody_conv *v, ndarray result, object out, int type_num):
-    """Computes into result, or by way of a copy where its layout is not the kernels'."""
     cdef ndarray target = result
     cdef size_t item = <size_t> PyArray_ITEMSIZE(result)
     cdef ody_conv_fn f, pack = NULL
@@ -177,7 +180,10 @@ def conv2d(
         likewise.
 
     Each element is one chain of fused multiply-adds over (channel, row, column) in ascending order that begins at the
-    bias; an image's bits are the same alone and in any batch.
+    bias; an image's bits are the same alone and in any batch. Where it pays, 3 x 3 kernels in float32 with stride and
+    dilation 1 and from 16 channels on go by Winograd's F(2x2, 3x3), which the shapes decide: less than half the products.
+    Errors are then bounded by the largest elements of a 4 x 4 patch, and a NaN in one makes NaN of its 2 x 2 results; in
+    float64 nothing of that happens.
 
     Raises:
         ShapeError: if channels, groups or bias do not fit, the kernel does not fit into the padded image, or stride,
@@ -203,13 +209,8 @@ def conv2d(
             names = ", ".join([repr(name) for name in ACTIVATIONS])
             raise ValueError(f"conv2d: activation must be one of {names}; found {activation!r}")
         v.activation = code
-    if bias is not None:
-        start = as_array(bias, "conv2d")
-        same_type(start, type_num, "conv2d", "bias")
-        if PyArray_NDIM(start) != 1 or PyArray_DIMS(start)[0] != PyArray_DIMS(w)[0]:
-            raise ShapeError(f"conv2d: bias must have shape ({PyArray_DIMS(w)[0]},), one value for each output\n"
-                             f"  weight: {describe(w)}    bias: {describe(start)}")
-        start = contiguous(start)
+    start = bias_like(bias, PyArray_DIMS(w)[0], w, type_num, "conv2d")
+    if start is not None:
         v.bias = PyArray_DATA(start)
     dims[0] = PyArray_DIMS(image)[0]
     dims[1] = PyArray_DIMS(w)[0]
@@ -253,7 +254,8 @@ def conv2d_backward_input(
     Returns:
         `out`, or a new array of input_shape.
 
-    Each element is one chain of fused multiply-adds over (output, row, column) in ascending order.
+    Each element is one chain of fused multiply-adds over (output, row, column) in ascending order, or goes by Winograd's
+    tiles, as in `conv2d`.
 
     Raises:
         ShapeError: as `conv2d`, and if grad is not of the forward result's shape.

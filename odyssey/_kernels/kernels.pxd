@@ -6,9 +6,9 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "odyssey/kernels.h" nogil:
     ctypedef struct ody_map:
-        const void *in_ "in"[4]
-        void *out[3]
-        ptrdiff_t step[4]
+        const void *in_ "in"[5]
+        void *out[4]
+        ptrdiff_t step[5]
         size_t n
         double param[8]
         unsigned flags
@@ -236,6 +236,11 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_map_fn sgd_momentum_step_f32, sgd_momentum_step_f64
         ody_map_fn adam_step_f32, adam_step_f64
         ody_map_fn adamw_step_f32, adamw_step_f64
+        ody_map_fn rmsprop_step_f32, rmsprop_step_f64
+        ody_map_fn rmsprop_momentum_step_f32, rmsprop_momentum_step_f64
+        ody_map_fn rmsprop_centered_step_f32, rmsprop_centered_step_f64
+        ody_map_fn rmsprop_centered_momentum_step_f32, rmsprop_centered_momentum_step_f64
+        ody_map_fn adagrad_step_f32, adagrad_step_f64
         # matrix product
         ody_gemm_fn gemm_f32, gemm_f64
         ody_gemm_workspace_fn gemm_workspace_f32, gemm_workspace_f64

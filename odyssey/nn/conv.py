@@ -1,4 +1,4 @@
-"""The convolution layer."""
+"""The convolution layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from odyssey.nn.module import Module, Parameter
 from odyssey.tensor.tape import Array
 from odyssey.tensor.tensor import Tensor
 
-__all__ = ["Conv2d"]
+__all__ = ["Conv2d", "ConvTranspose2d"]
 
 
 class Conv2d(Module):
@@ -88,6 +88,79 @@ class Conv2d(Module):
             value = getattr(self, name)
             if value != usual:
                 parts.append(f"{name}={value!r}")
+        if self.bias is None:
+            parts.append("bias=False")
+        return ", ".join(parts)
+
+
+class ConvTranspose2d(Module):
+    """x transposed-convolved with weight, + bias: (N, in_channels, H, W) -> (N, out_channels, H', W').
+
+    Args:
+        in_channels, out_channels: multiples of `groups`.
+        kernel_size, stride, padding, output_padding: one number, or (vertical, horizontal).
+        groups: split the channels into this many groups that do not see each other.
+        bias: whether to add one per output channel.
+        dilation: one number, or (vertical, horizontal).
+        generator: where the initial weights come from; without one they differ from run to run.
+        dtype: float32 or float64.
+
+    Weight (in_channels, out_channels // groups, kernel height, kernel width) and bias (out_channels,) start uniform in
+    +-1 / sqrt(fan_in), fan_in being weight's elements over in_channels, as in PyTorch.
+
+    Example:
+        >>> import odyssey as od
+        >>> import numpy as np
+        >>> od.nn.ConvTranspose2d(8, 4, 2, stride=2)(np.zeros((2, 8, 7, 7), np.float32)).shape
+        (2, 4, 14, 14)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        output_padding: Pair = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Pair = 1,
+        *,
+        generator: np.random.Generator | None = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        if groups < 1 or in_channels % groups or out_channels % groups:
+            raise ShapeError(
+                f"ConvTranspose2d: expected in_channels and out_channels divisible by groups, "
+                f"found {in_channels} and {out_channels} with groups={groups}"
+            )
+        generator = np.random.default_rng() if generator is None else generator
+        height, width = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
+        self.stride = stride
+        self.padding = padding
+        self.output_padding = output_padding
+        self.dilation = dilation
+        self.groups = groups
+        shape = (in_channels, out_channels // groups, height, width)
+        bound = 1.0 / math.sqrt(math.prod(shape[1:]))
+        self.weight = Parameter(init.uniform_(np.empty(shape, dtype), -bound, bound, generator=generator))
+        self.bias = (
+            Parameter(init.uniform_(np.empty(out_channels, dtype), -bound, bound, generator=generator))
+            if bias
+            else None
+        )
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        return functional.conv_transpose2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.output_padding, self.dilation, self.groups
+        )
+
+    def extra_repr(self) -> str:
+        in_channels, outputs, height, width = self.weight.shape
+        parts = [str(in_channels), str(outputs * self.groups), f"kernel_size=({height}, {width})"]
+        usual = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
+        parts += [f"{name}={getattr(self, name)!r}" for name in usual if getattr(self, name) != usual[name]]
         if self.bias is None:
             parts.append("bias=False")
         return ", ".join(parts)

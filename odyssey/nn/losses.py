@@ -14,11 +14,28 @@ __all__ = ["CrossEntropyLoss", "MSELoss"]
 class CrossEntropyLoss(Module):
     """`functional.cross_entropy`: logits (N, C) and labels (N,) -> a scalar, or (N,) with reduction="none"."""
 
-    def __init__(self, reduction: Reduction = "mean") -> None:
+    def __init__(
+        self,
+        reduction: Reduction = "mean",
+        *,
+        ignore_index: int = -100,
+        label_smoothing: float = 0.0,
+        weight: Tensor | Array | None = None,
+    ) -> None:
         self.reduction: Reduction = reduction
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+        self.weight = weight
 
     def forward(self, logits: Tensor | Array, labels: Tensor | Array) -> Tensor:
-        return functional.cross_entropy(logits, labels, self.reduction)
+        return functional.cross_entropy(
+            logits,
+            labels,
+            self.reduction,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            weight=self.weight,
+        )
 
 
 class MSELoss(Module):

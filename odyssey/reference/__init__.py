@@ -49,6 +49,11 @@ from odyssey.reference.conv import (
     conv2d_backward_input,
     conv2d_backward_weight,
 )
+from odyssey.reference.conv_transpose import (
+    conv_transpose2d,
+    conv_transpose2d_backward_input,
+    conv_transpose2d_backward_weight,
+)
 from odyssey.reference.cross_entropy import (
     cross_entropy,
     cross_entropy_backward,
@@ -93,8 +98,12 @@ from odyssey.reference.normalise import (
 )
 from odyssey.reference.norms import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
 from odyssey.reference.optim import (
+    adagrad_step,
     adam_step,
     adamw_step,
+    clip_grad_norm,
+    lars_step,
+    rmsprop_step,
     sgd_step,
 )
 from odyssey.reference.packing import (
@@ -141,6 +150,7 @@ from odyssey.reference.softmax import (
 )
 
 __all__ = [
+    "adagrad_step",
     "adam_step",
     "adamw_step",
     "add",
@@ -152,9 +162,13 @@ __all__ = [
     "batch_norm_backward",
     "clip",
     "clip_backward",
+    "clip_grad_norm",
     "conv2d",
     "conv2d_backward_input",
     "conv2d_backward_weight",
+    "conv_transpose2d",
+    "conv_transpose2d_backward_input",
+    "conv_transpose2d_backward_weight",
     "cos",
     "cross_entropy",
     "cross_entropy_backward",
@@ -187,6 +201,7 @@ __all__ = [
     "instance_norm_backward",
     "layer_norm",
     "layer_norm_backward",
+    "lars_step",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -225,6 +240,7 @@ __all__ = [
     "rotary_embedding_backward",
     "rotary_tables",
     "sample",
+    "rmsprop_step",
     "scale",
     "scaled_dot_product_attention",
     "scaled_dot_product_attention_backward",

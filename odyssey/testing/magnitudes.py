@@ -15,6 +15,7 @@ import numpy as np
 from odyssey import reference
 from odyssey.reference import attention as attention_definition
 from odyssey.reference._arrays import wide
+from odyssey.testing import winograd
 from odyssey.typing import Array
 
 Axis = int | tuple[int, ...] | None
@@ -102,18 +103,42 @@ def log_softmax_backward(grad: Array, y: Array, axis: int = -1, **_: Any) -> Arr
     return np.asarray(size_of(grad) + np.exp(wide(y)) * np.sum(size_of(grad), axis=axis, keepdims=True))
 
 
-def cross_entropy(logits: Array, labels: Array, reduction: str = "mean", **_: Any) -> Array:
-    """1 + |max - logit at the label| + |loss| for each row, reduced as the losses are."""
-    below = np.take_along_axis(_below_maximum(logits, 1), labels[:, np.newaxis], axis=1)[:, 0]
-    rows = 1 + below + size_of(reference.cross_entropy(logits, labels, "none"))
-    return rows if reduction == "none" else np.asarray(np.divide(rows.sum(), len(rows) if reduction == "mean" else 1))
+def cross_entropy(
+    logits: Array, labels: Array, reduction: str = "mean", ignore_index: int = -100, **options: Any
+) -> Array:
+    """Each class's target times 1 + |max - logit| + log Σ e^(logit - max), summed and reduced as the losses are."""
+    target, taken, divisor = _targets(logits, labels, reduction, ignore_index, **options)
+    below = _below_maximum(logits, 1)
+    log_total = np.log(np.sum(np.exp(-below), axis=1, keepdims=True))
+    terms = np.where(target == 0, 0, target * (1 + below + np.abs(log_total)))
+    rows = np.where(taken, np.sum(terms, axis=1), 0)
+    return rows if reduction == "none" else np.asarray(np.divide(rows.sum(), divisor))
 
 
-def cross_entropy_backward(grad: Array, logits: Array, labels: Array, reduction: str = "mean", **_: Any) -> Array:
-    """|grad| · (softmax's magnitude + [column = label]), over N for the mean."""
-    slope = softmax(logits, 1) + (np.arange(logits.shape[1]) == labels[:, np.newaxis])
+def cross_entropy_backward(
+    grad: Array, logits: Array, labels: Array, reduction: str = "mean", ignore_index: int = -100, **options: Any
+) -> Array:
+    """|grad| · (softmax's magnitude · Σ target + target), over the mean's divisor."""
+    target, taken, divisor = _targets(logits, labels, reduction, ignore_index, **options)
+    slope = softmax(logits, 1) * np.sum(target, axis=1, keepdims=True) + target
     each = size_of(grad)[:, np.newaxis] if reduction == "none" else size_of(grad)
-    return np.asarray(each * slope / (len(logits) if reduction == "mean" else 1))
+    return np.where(taken[:, np.newaxis], np.divide(each * slope, divisor), 0)
+
+
+def _targets(
+    logits: Array,
+    labels: Array,
+    reduction: str,
+    ignore_index: int,
+    label_smoothing: float = 0.0,
+    weight: Array | None = None,
+) -> tuple[Array, Array, Any]:
+    """The sizes of what each row asks of each class; which rows take part; what a mean divides by."""
+    classes, taken = logits.shape[1], labels != ignore_index
+    each = np.ones(classes) if weight is None else size_of(weight)
+    own = np.arange(classes) == labels[:, np.newaxis]
+    target = np.asarray(((1 - label_smoothing) * own + label_smoothing / max(classes, 1)) * each)
+    return target, taken, np.sum(each[labels[taken]]) if reduction == "mean" else 1
 
 
 def _below_maximum(x: Array, axis: int) -> Array:
@@ -281,20 +306,58 @@ def wide64(array: Array) -> Array:
 
 
 def conv2d(x: Array, weight: Array, bias: Array | None = None, activation: str | None = None, **options: Any) -> Array:
-    """The convolution of the absolute values; doubled for an activation, as in `linear`."""
+    """The convolution of absolute values, or what tiles of it pass through; doubled if activated, as in `linear`."""
     start = None if bias is None else np.abs(wide64(bias))
-    total = reference.conv2d(np.abs(wide64(x)), np.abs(wide64(weight)), start, **options)
+    if x.dtype == np.float32 and winograd.pays(x.shape, weight.shape, **options):
+        padding, groups = options.get("padding", 0), options.get("groups", 1)
+        total = winograd.magnitude(x, weight, winograd.pair(padding), groups)
+        total += 0 if start is None else start[:, np.newaxis, np.newaxis]
+    else:
+        total = reference.conv2d(np.abs(wide64(x)), np.abs(wide64(weight)), start, **options)
     return total if activation is None else 2 * total
 
 
 def conv2d_backward_input(grad: Array, weight: Array, input_shape: Any, **options: Any) -> Array:
-    """The same of the absolute values."""
+    """The same of the absolute values, or what tiles of it pass through."""
+    turned = winograd.turned(weight, options.get("groups", 1))
+    kernel, padding = weight.shape[2:], winograd.pair(options.get("padding", 0))
+    around = kernel[0] - 1 - padding[0], kernel[1] - 1 - padding[1]
+    if grad.dtype == np.float32 and winograd.pays(grad.shape, turned.shape, **options | {"padding": around}):
+        return winograd.magnitude(grad, turned, around, options.get("groups", 1))
     return reference.conv2d_backward_input(np.abs(wide64(grad)), np.abs(wide64(weight)), input_shape, **options)
 
 
 def conv2d_backward_weight(grad: Array, x: Array, weight_shape: Any, **options: Any) -> Array:
     """The same of the absolute values."""
     return reference.conv2d_backward_weight(np.abs(wide64(grad)), np.abs(wide64(x)), weight_shape, **options)
+
+
+def conv_transpose2d(x: Array, weight: Array, bias: Array | None = None, **options: Any) -> Array:
+    """The same of the absolute values, or what tiles of it pass through."""
+    turned = winograd.turned(weight, options.get("groups", 1))
+    padding = winograd.pair(options.get("padding", 0))
+    around = weight.shape[2] - 1 - padding[0], weight.shape[3] - 1 - padding[1]
+    if x.dtype == np.float32 and winograd.pays(x.shape, turned.shape, **options | {"padding": around}):
+        start = 0 if bias is None else np.abs(wide64(bias))[:, np.newaxis, np.newaxis]
+        return np.asarray(winograd.magnitude(x, turned, around, options.get("groups", 1)) + start)
+    return reference.conv_transpose2d(
+        np.abs(wide64(x)), np.abs(wide64(weight)), None if bias is None else np.abs(wide64(bias)), **options
+    )
+
+
+def conv_transpose2d_backward_input(grad: Array, weight: Array, input_shape: Any, **options: Any) -> Array:
+    """The same of the absolute values, or what tiles of it pass through."""
+    if grad.dtype == np.float32 and winograd.pays(grad.shape, weight.shape, **options):
+        return winograd.magnitude(grad, weight, winograd.pair(options.get("padding", 0)), options.get("groups", 1))
+    absolute = np.abs(wide64(grad)), np.abs(wide64(weight))
+    return reference.conv_transpose2d_backward_input(*absolute, input_shape, **options)
+
+
+def conv_transpose2d_backward_weight(grad: Array, x: Array, weight_shape: Any, **options: Any) -> Array:
+    """The same of the absolute values."""
+    return reference.conv_transpose2d_backward_weight(
+        np.abs(wide64(grad)), np.abs(wide64(x)), weight_shape, **options
+    )
 
 
 def max_pool2d_backward(grad: Array, *args: Any, **options: Any) -> Array:
@@ -446,3 +509,92 @@ def adam_param(
     square = beta2 * wide(exp_avg_sq) + (1 - beta2) * wide(grad) ** 2
     average = adam_average(param, grad, exp_avg, exp_avg_sq, step, beta1, **options) / (1 - beta1**step)
     return np.asarray(size_of(param) + lr * average / (np.sqrt(square / (1 - beta2**step)) + eps))
+
+
+def rmsprop_square(
+    param: Array, grad: Array, square_avg: Array, *_: Any, alpha: float = 0.99, weight_decay: float = 0.0, **__: Any
+) -> Array:
+    """alpha · |square| + (1 - alpha) (|grad| + |weight_decay · param|)²."""
+    slope = size_of(grad) + weight_decay * size_of(param)
+    return np.asarray(alpha * size_of(square_avg) + (1 - alpha) * slope**2)
+
+
+def rmsprop_average(
+    param: Array, grad: Array, square_avg: Array, grad_avg: Array, *_: Any, alpha: float = 0.99, **options: Any
+) -> Array:
+    """alpha · |average| + (1 - alpha) (|grad| + |weight_decay · param|)."""
+    slope = size_of(grad) + options.get("weight_decay", 0.0) * size_of(param)
+    return np.asarray(alpha * size_of(grad_avg) + (1 - alpha) * slope)
+
+
+def rmsprop_buffer(
+    param: Array,
+    grad: Array,
+    square_avg: Array,
+    grad_avg: Array | None = None,
+    momentum_buffer: Array | None = None,
+    momentum: float = 0.0,
+    eps: float = 1e-8,
+    **options: Any,
+) -> Array:
+    """|momentum · buffer| + (|grad| + |decay · param|) / (√s + eps), times how much s = square - average² cancels."""
+    slope = size_of(grad) + options.get("weight_decay", 0.0) * size_of(param)
+    square, mean = np.array(square_avg), np.zeros_like(param) if grad_avg is None else np.array(grad_avg)
+    with np.errstate(all="ignore"):
+        reference.rmsprop_step(np.array(param), grad, square, mean, eps=eps, **options)
+        average = np.zeros_like(wide(mean)) if grad_avg is None else wide(mean)
+        left = wide(square) - average * average
+        lost = (rmsprop_square(param, grad, square_avg, **options) + average * average) / left
+        total = slope / (np.sqrt(left) + eps) * (1 + lost)
+    kept = 0 if momentum_buffer is None else abs(momentum) * size_of(momentum_buffer)
+    return np.asarray(kept + total)
+
+
+def rmsprop_param(param: Array, grad: Array, *args: Any, lr: float = 0.01, **options: Any) -> Array:
+    """|param| + lr · the buffer's magnitude."""
+    return np.asarray(size_of(param) + lr * rmsprop_buffer(param, grad, *args, **options))
+
+
+def adagrad_sum(param: Array, grad: Array, state_sum: Array, step: int, weight_decay: float = 0.0, **_: Any) -> Array:
+    """|sum| + (|grad| + |weight_decay · param|)²."""
+    return np.asarray(size_of(state_sum) + (size_of(grad) + weight_decay * size_of(param)) ** 2)
+
+
+def adagrad_param(
+    param: Array,
+    grad: Array,
+    state_sum: Array,
+    step: int,
+    lr: float = 0.01,
+    eps: float = 1e-10,
+    weight_decay: float = 0.0,
+    **_: Any,
+) -> Array:
+    """|param| + lr · (|grad| + |weight_decay · param|) / √sum, times how much the sum's terms exceed it."""
+    slope = size_of(grad) + weight_decay * size_of(param)
+    total = size_of(state_sum) + (wide(grad) + weight_decay * wide(param)) ** 2
+    lost = adagrad_sum(param, grad, state_sum, step, weight_decay) / total
+    return np.asarray(size_of(param) + lr * slope / (np.sqrt(total) + eps) * (1 + lost))
+
+
+def lars_buffer(
+    param: Array,
+    grad: Array,
+    momentum_buffer: Array | None = None,
+    lr: float = 0.01,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    trust_coefficient: float = 0.001,
+    eps: float = 1e-8,
+) -> Array:
+    """|momentum · buffer| + rate · (|grad| + |weight_decay · param|)."""
+    p, g = wide(param), wide(grad)
+    size, slope = np.sqrt(np.sum(p * p)), np.sqrt(np.sum(g * g))
+    rate = lr * trust_coefficient * size / (slope + weight_decay * size + eps) if size != 0 and slope != 0 else lr
+    kept = 0 if momentum_buffer is None else abs(momentum) * size_of(momentum_buffer)
+    return np.asarray(kept + rate * (size_of(grad) + weight_decay * size_of(param)))
+
+
+def lars_param(param: Array, grad: Array, *args: Any, **options: Any) -> Array:
+    """|param| + the buffer's magnitude."""
+    return np.asarray(size_of(param) + lars_buffer(param, grad, *args, **options))

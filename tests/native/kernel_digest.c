@@ -68,12 +68,12 @@ static void absorb(const void *from, size_t n, int bits) {
 }
 
 enum { MOST = 1 << 16 };
-static _Alignas(64) char in[4][MOST * 8 + 64], out[3][MOST * 8 + 64];
+static _Alignas(64) char in[5][MOST * 8 + 64], out[4][MOST * 8 + 64];
 static const size_t sizes[] = {0, 1, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 130, 257, 1000};
 enum { SIZES = 16 };
 
 static void prepare(int bits, int wild) {
-    for (int i = 0; i < 4; i++) fill(in[i], MOST, bits, wild);
+    for (int i = 0; i < 5; i++) fill(in[i], MOST, bits, wild);
     memset(out, 0, sizeof out);
 }
 
@@ -88,10 +88,10 @@ static void exercise_ody_map_fn(ody_map_fn f, int bits) {
                 for (unsigned flags = 0; flags <= ODY_STREAM; flags += ODY_STREAM) {
                     /* Parameters that are sensible for every kernel: slopes, bounds, decays below one, a step above. */
                     ody_map m = {.n = sizes[s], .param = {0.25, 0.75, 0.5, 0.125, 0.0625, 0.5, 0.25, 0.5}, .flags = flags};
-                    for (int i = 0; i < 4; i++) m.in[i] = in[i] + item, m.step[i] = !(i + 1 == step);
-                    for (int k = 0; k < 3; k++) m.out[k] = out[k] + item;
+                    for (int i = 0; i < 5; i++) m.in[i] = in[i] + item, m.step[i] = !(i + 1 == step);
+                    for (int k = 0; k < 4; k++) m.out[k] = out[k] + item;
                     f(&m);
-                    for (int k = 0; k < 3; k++) absorb(out[k], sizes[s] + 40, bits);
+                    for (int k = 0; k < 4; k++) absorb(out[k], sizes[s] + 40, bits);
                 }
     }
 }

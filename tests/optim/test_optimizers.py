@@ -35,6 +35,37 @@ def adam(w, grads, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled
     return w
 
 
+def rmsprop(w, grads, lr, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, centered=False):
+    square = average = buffer = np.zeros_like(w)
+    for grad in grads:
+        g = grad(w) + weight_decay * w
+        square = alpha * square + (1 - alpha) * g * g
+        average = alpha * average + (1 - alpha) * g
+        direction = g / (np.sqrt(square - average**2 if centered else square) + eps)
+        buffer = momentum * buffer + direction
+        w = w - lr * buffer
+    return w
+
+
+def adagrad(w, grads, lr, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0, eps=1e-10):
+    total = np.full_like(w, initial_accumulator_value)
+    for t, grad in enumerate(grads):
+        g = grad(w) + weight_decay * w
+        total = total + g * g
+        w = w - lr / (1 + t * lr_decay) * g / (np.sqrt(total) + eps)
+    return w
+
+
+def lars(w, grads, lr, momentum=0.9, weight_decay=0.0, trust_coefficient=1e-3, eps=1e-8):
+    buffer = np.zeros_like(w)
+    for grad in grads:
+        g, size = grad(w), np.linalg.norm(w)
+        rate = lr * trust_coefficient * size / (np.linalg.norm(g) + weight_decay * size + eps)
+        buffer = momentum * buffer + rate * (g + weight_decay * w)
+        w = w - buffer
+    return w
+
+
 CASES = [
     ("SGD", {"lr": 0.1}, sgd),
     ("SGD", {"lr": 0.05, "momentum": 0.9}, sgd),
@@ -44,6 +75,14 @@ CASES = [
     ("Adam", {"lr": 0.1}, adam),
     ("Adam", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1}, adam),
     ("AdamW", {"lr": 0.1, "weight_decay": 0.1}, lambda *a, **k: adam(*a, decoupled=True, **k)),
+    ("RMSprop", {"lr": 0.1}, rmsprop),
+    ("RMSprop", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}, rmsprop),
+    ("RMSprop", {"lr": 0.1, "centered": True, "alpha": 0.8}, rmsprop),
+    ("RMSprop", {"lr": 0.1, "centered": True, "momentum": 0.5}, rmsprop),
+    ("Adagrad", {"lr": 0.1}, adagrad),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.5}, adagrad),
+    ("LARS", {"lr": 0.1, "trust_coefficient": 0.5}, lars),
+    ("LARS", {"lr": 0.1, "momentum": 0.0, "weight_decay": 0.1}, lars),
 ]
 
 
@@ -67,6 +106,8 @@ def test_steps_follow_the_formula(name, options, formula):
 @pytest.mark.parametrize(("name", "options", "formula"), CASES, ids=str)
 def test_steps_are_pytorchs(name, options, formula):
     torch = pytest.importorskip("torch")
+    if name == "LARS":
+        pytest.skip("PyTorch has no LARS")
     w = torch.tensor(START, requires_grad=True)
     opt = getattr(torch.optim, name)([w], **options)
     for _ in range(6):
@@ -91,6 +132,24 @@ def test_state_resumes_to_the_same_bits(name, options, formula):
             opt.step()
         state = {key: np.array(value) if key != "steps" else value for key, value in opt.state_dict().items()}
     np.testing.assert_array_equal(w.data, whole)
+
+
+def test_gradients_are_clipped_together():
+    first, second, unused = (od.Tensor(np.float32(x), requires_grad=True) for x in ([3.0], [[4.0]], [1.0]))
+    (first * first + (second * second).sum()).sum().backward()
+    assert od.optim.clip_grad_norm_([first, second, unused], 1.0) == 10.0
+    np.testing.assert_allclose(np.concatenate([first.grad, second.grad[0]]), [0.6, 0.8], rtol=1e-6)
+    assert od.optim.clip_grad_norm_([first, second], 2.0) == pytest.approx(1.0)
+    np.testing.assert_allclose(first.grad, 0.6, rtol=1e-6)
+    assert unused.grad is None
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_gradients_of_no_finite_norm_stay_as_they_are(bad):
+    grads = [np.float32([1, 2]), np.float32([bad])]
+    assert not np.isfinite(od.clip_grad_norm(grads, 1.0))
+    assert grads[0].tolist() == [1.0, 2.0]
+    assert od.clip_grad_norm([], 1.0) == 0.0
 
 
 def test_parameters_without_a_gradient_are_left_alone():

@@ -16,6 +16,7 @@ MODULES = (
     "cross_entropy",
     "linear",
     "conv",
+    "conv_transpose",
     "pooling",
     "optim",
 )

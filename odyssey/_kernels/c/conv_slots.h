@@ -3,10 +3,11 @@
 /* Everything that follows from the shapes of a whole convolution. With images in the lanes there is one plan for all taps;
  * with pixels in them the gradient of the input has one for each residue of the strides, made where it is needed. */
 typedef struct K(conv_route) {
-    int backward, strided, bundled;
+    int backward, strided, bundled, winograd;
     conv_taps taps; /* all of them */
     K(conv_plan) plan;
     K(bundle_plan) bundle;
+    K(winograd_plan) tiles;
 } K(conv_route);
 
 /* The correlation of each residue of the strides, one after the other, where it has any output. */
@@ -31,8 +32,15 @@ static void K(route_conv)(const ody_conv *v, int backward, K(conv_route) *route)
     route->backward = backward;
     route->strided = backward && (v->stride_y > 1 || v->stride_x > 1);
     route->taps = backward ? conv_backward_all_taps(v) : conv_forward_taps(v);
-    route->bundled = 0;
+    route->bundled = route->winograd = 0;
+    route->tiles = (K(winograd_plan)){0};
     K(plan_conv)(&route->taps, v->batch, &route->plan);
+    /* Who computes in double wants the shorter chains of errors. */
+    if (sizeof(real) == sizeof(float) && conv_winograd_pays(&route->taps, route->strided)) {
+        route->winograd = 1;
+        K(plan_winograd)(&route->taps, &route->plan, &route->tiles);
+        return;
+    }
     if (v->batch < LANES || route->plan.tiles == 0) return;
     K(plan_bundle)(&route->taps, &route->plan, backward, v->batch, &route->bundle);
     if (route->bundle.source_elements * sizeof(real) > BUNDLE_SOURCE)
@@ -48,6 +56,14 @@ static void K(route_sizes)(const ody_conv *v, int backward, ody_conv_sizes *size
     sizes->rows = backward ? (v->height + v->stride_y - 1) / v->stride_y : v->out_height;
     sizes->images = 1;
     sizes->packed = sizes->workspace = 0;
+    if (route.winograd) {
+        const size_t tiles = route.tiles.grid_h * route.tiles.grid_w;
+        sizes->packed = K(winograd_packed_elements)(&route.tiles) * v->groups * sizeof(real);
+        sizes->workspace = K(winograd_workspace)(&route.tiles);
+        sizes->rows = tiles < WINOGRAD_LEAST ? 1 : route.tiles.grid_h;
+        sizes->images = tiles < WINOGRAD_LEAST ? WINOGRAD_LEAST / tiles : 1;
+        return;
+    }
     if (!route.strided) {
         sizes->packed = K(conv_packed_elements)(&route.taps) * v->groups * sizeof(real);
         sizes->workspace = K(conv_plan_workspace)(&route.plan);
@@ -80,6 +96,11 @@ static void K(route_pack)(const ody_conv *v, int backward) {
     const real *weight =
         (const real *)v->weight + v->group * (v->outputs / v->groups) * (v->channels / v->groups) * v->kernel_h * v->kernel_w;
     real *packed = v->packed;
+    if (route.winograd) {
+        packed += v->group * K(winograd_packed_elements)(&route.tiles);
+        K(winograd_pack)(&route.tiles, weight, v->tile, v->tile_end, packed);
+        return;
+    }
     if (!route.strided || route.bundled) {
         K(pack_weights)(&route.taps, &route.plan, weight, v->tile, v->tile_end,
                         packed + v->group * K(conv_packed_elements)(&route.taps));
@@ -131,7 +152,7 @@ static void K(route_run)(const ody_conv *v, int backward) {
     K(conv_piece) w = {
         .source = source + (ptrdiff_t)(v->group * all->channels) * all->source_c,
         .source_end = source + (ptrdiff_t)v->batch * all->source_image,
-        .bias = !backward && bias ? bias + v->group * all->outputs : NULL,
+        .bias = bias ? bias + v->group * all->outputs : NULL,
         .out = (real *)(backward ? v->x : v->y) + (ptrdiff_t)(v->group * all->outputs) * all->out_m,
         .image = v->image,
         .images = v->images,
@@ -140,6 +161,13 @@ static void K(route_run)(const ody_conv *v, int backward) {
         .tile_end = v->tile_end,
         .activation = backward ? ODY_IDENTITY : v->activation,
     };
+    if (route.winograd) { /* the piece's rows are rows of tiles */
+        const size_t left = route.tiles.grid_h - v->row;
+        w.rows = v->rows < left ? v->rows : left;
+        w.packed = packed + v->group * K(winograd_packed_elements)(&route.tiles);
+        K(run_winograd)(&route.tiles, &w, v->workspace);
+        return;
+    }
     /* The piece's rows are rows of a residue's grid. */
     const size_t stride = backward ? v->stride_y : 1, row = v->row * stride;
     const size_t left = all->grid_h - row, rows = v->rows < left && v->rows * stride < left ? v->rows * stride : left;

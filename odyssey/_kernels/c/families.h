@@ -14,6 +14,7 @@
 #include "conv_planes.h"
 #include "conv.h"
 #include "conv_bundle.h"
+#include "winograd.h"
 #include "conv_slots.h"
 #include "conv_weight.h"
 #include "pooling.h"

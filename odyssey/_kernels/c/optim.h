@@ -89,3 +89,50 @@ ODY_INLINE void K(adam)(const ody_map *m, int decoupled) {
 }
 static void K(adam_step)(const ody_map *m) { K(adam)(m, 0); }
 static void K(adamw_step)(const ody_map *m) { K(adam)(m, 1); }
+
+/* p: lr, weight_decay, 1 - alpha, eps, momentum. */
+ODY_INLINE void K(rmsprop)(const ody_map *m, int centered, int with_momentum) {
+    real *params = m->out[0], *squares = m->out[1], *averages = m->out[2], *buffers = m->out[centered ? 3 : 2];
+    const real *grads = m->in[1];
+    const vec lr = v_splat((real)m->param[0]), decay = v_splat((real)m->param[1]), gain = v_splat((real)m->param[2]);
+    const vec eps = v_splat((real)m->param[3]), momentum = v_splat((real)m->param[4]);
+    const int decays = m->param[1] != 0;
+    EACH_PART(m->n, {
+        vec param = K(load_part)(params + i, part);
+        vec grad = K(load_part)(grads + i, part);
+        if (decays) grad = v_fma(decay, param, grad);
+        vec square = K(blend)(K(load_part)(squares + i, part), gain, v_mul(grad, grad));
+        K(store_part)(squares + i, square, part);
+        if (centered) {
+            vec average = K(blend)(K(load_part)(averages + i, part), gain, grad);
+            K(store_part)(averages + i, average, part);
+            square = v_max(v_zero(), v_fnma(average, average, square)); /* rounding may leave less than nothing */
+        }
+        vec direction = v_div(grad, v_add(v_sqrt(square), eps));
+        if (with_momentum) {
+            direction = v_fma(momentum, K(load_part)(buffers + i, part), direction);
+            K(store_part)(buffers + i, direction, part);
+        }
+        K(store_part)(params + i, v_fnma(lr, direction, param), part);
+    });
+}
+static void K(rmsprop_step)(const ody_map *m) { K(rmsprop)(m, 0, 0); }
+static void K(rmsprop_momentum_step)(const ody_map *m) { K(rmsprop)(m, 0, 1); }
+static void K(rmsprop_centered_step)(const ody_map *m) { K(rmsprop)(m, 1, 0); }
+static void K(rmsprop_centered_momentum_step)(const ody_map *m) { K(rmsprop)(m, 1, 1); }
+
+/* p: lr, weight_decay, eps. */
+static void K(adagrad_step)(const ody_map *m) {
+    real *params = m->out[0], *sums = m->out[1];
+    const real *grads = m->in[1];
+    const vec lr = v_splat((real)m->param[0]), decay = v_splat((real)m->param[1]), eps = v_splat((real)m->param[2]);
+    const int decays = m->param[1] != 0;
+    EACH_PART(m->n, {
+        vec param = K(load_part)(params + i, part);
+        vec grad = K(load_part)(grads + i, part);
+        if (decays) grad = v_fma(decay, param, grad);
+        vec sum = v_fma(grad, grad, K(load_part)(sums + i, part));
+        K(store_part)(sums + i, sum, part);
+        K(store_part)(params + i, v_fnma(lr, v_div(grad, v_add(v_sqrt(sum), eps)), param), part);
+    });
+}

@@ -29,6 +29,8 @@ const ody_kernels ODY_TABLE = {
     ROW(mish_backward), ROW(softplus), ROW(softplus_backward),
     /* optimizer steps */
     ROW(sgd_step), ROW(sgd_momentum_step), ROW(adam_step), ROW(adamw_step),
+    ROW(rmsprop_step), ROW(rmsprop_momentum_step), ROW(rmsprop_centered_step), ROW(rmsprop_centered_momentum_step),
+    ROW(adagrad_step),
     /* matrix product */
     ROW(gemm), ROW(gemm_workspace),
     /* probes */

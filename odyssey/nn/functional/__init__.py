@@ -24,6 +24,7 @@ from odyssey.nn.functional.activations import (
 from odyssey.nn.functional.attention import rotary_embedding, scaled_dot_product_attention
 from odyssey.nn.functional.conv import conv2d
 from odyssey.nn.functional.dropout import dropout
+from odyssey.nn.functional.conv import conv2d, conv_transpose2d
 from odyssey.nn.functional.elementwise import (
     add,
     axpy,
@@ -62,6 +63,7 @@ __all__ = [
     "batch_norm",
     "clip",
     "conv2d",
+    "conv_transpose2d",
     "cos",
     "cross_entropy",
     "divide",

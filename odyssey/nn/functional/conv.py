@@ -1,4 +1,4 @@
-"""Convolution over images, NCHW, with fused bias and activation."""
+"""Convolution over images, NCHW, with fused bias and activation, and its transpose."""
 
 from __future__ import annotations
 
@@ -63,4 +63,49 @@ def _conv2d_backward(grad: Array, node: Node) -> Gradients:
         by_bias = ops.sum(grad, (0, 2, 3), False, to_bias.out())
     if to_x is not None:  # the first layer's input is data: its gradient, the dearest of the three, is never computed
         by_x = ops.conv2d_backward_input(grad, weight, x.shape, stride, padding, dilation, groups, to_x.out())
+    return by_x, by_weight, by_bias
+
+
+def conv_transpose2d(
+    x: TensorLike,
+    weight: TensorLike,
+    bias: TensorLike | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Each element of x adds its multiple of the kernel where it stands in the result, + bias.
+
+    Args:
+        x: (N, C, H, W).
+        weight: (C, O // groups, kernel height, kernel width).
+        bias: (O,) or None.
+        stride, padding, dilation: one number, or (vertical, horizontal): of the conv2d that this turns round.
+        output_padding: how much longer the result is at the bottom and the right; less than stride or dilation.
+        groups: C and O are split into this many groups that do not see each other.
+
+    Returns:
+        (N, O, H', W') with
+        H' = (H - 1) * stride - 2 * padding + dilation * (kernel height - 1) + output_padding + 1.
+    """
+    x_data, x_edge = operand(x)
+    weight_data, weight_edge = operand(weight)
+    bias_data, bias_edge = (None, None) if bias is None else operand(bias)
+    options = stride, padding, output_padding, dilation, groups
+    y = ops.conv_transpose2d(x_data, weight_data, bias_data, *options)
+    return record(y, _conv_transpose2d_backward, (x_edge, weight_edge, bias_edge), (x_data, weight_data, options))
+
+
+def _conv_transpose2d_backward(grad: Array, node: Node) -> Gradients:
+    to_x, to_weight, to_bias = node.inputs
+    x, weight, options = node.saved
+    by_x = by_weight = by_bias = None
+    if to_weight is not None:
+        by_weight = ops.conv_transpose2d_backward_weight(grad, x, weight.shape, *options, to_weight.out())
+    if to_bias is not None:
+        by_bias = ops.sum(grad, (0, 2, 3), False, to_bias.out())
+    if to_x is not None:
+        by_x = ops.conv_transpose2d_backward_input(grad, weight, x.shape, *options, to_x.out())
     return by_x, by_weight, by_bias

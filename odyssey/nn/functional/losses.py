@@ -15,13 +15,25 @@ from odyssey.tensor.tensor import Tensor, record
 Reduction: TypeAlias = Literal["none", "mean", "sum"]
 
 
-def cross_entropy(logits: TensorLike, labels: TensorLike, reduction: Reduction = "mean") -> Tensor:
+def cross_entropy(
+    logits: TensorLike,
+    labels: TensorLike,
+    reduction: Reduction = "mean",
+    *,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    weight: TensorLike | None = None,
+) -> Tensor:
     """The negative log-likelihood of the labels under softmax(logits).
 
     Args:
         logits: (N, C) float32 or float64, unnormalised.
-        labels: (N,) int64 or int32, each in [0, C).
+        labels: (N,) int64 or int32, each in [0, C) or `ignore_index`.
         reduction: "mean" or "sum" over N, or "none" for one loss each.
+        ignore_index: rows with this label count for nothing.
+        label_smoothing: in [0, 1], how much of a label is spread over all classes.
+        weight: (C,), what each class's part of a loss is multiplied by; data, it has no gradient. A mean divides by the
+            sum of the weights of the labels that take part.
 
     Returns:
         A scalar, or (N,) for "none". The probabilities are not stored; the backward recomputes them.
@@ -35,14 +47,18 @@ def cross_entropy(logits: TensorLike, labels: TensorLike, reduction: Reduction =
     """
     x, x_edge = operand(logits)
     target = array(labels)
-    return record(
-        ops.cross_entropy(x, target, reduction), _cross_entropy_backward, (x_edge,), (x, target, reduction)
-    )
+    options = {
+        "ignore_index": ignore_index,
+        "label_smoothing": label_smoothing,
+        "weight": None if weight is None else array(weight),
+    }
+    loss = ops.cross_entropy(x, target, reduction, **options)
+    return record(loss, _cross_entropy_backward, (x_edge,), (x, target, reduction, options))
 
 
 def _cross_entropy_backward(grad: Array, node: Node) -> Gradients:
-    logits, labels, reduction = node.saved
-    return (ops.cross_entropy_backward(grad, logits, labels, reduction),)
+    logits, labels, reduction, options = node.saved
+    return (ops.cross_entropy_backward(grad, logits, labels, reduction, **options),)
 
 
 def mse_loss(x: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:

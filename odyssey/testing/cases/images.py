@@ -68,6 +68,13 @@ CONVOLUTIONS = (
     Conv(1, 1, 1, 16, 1, (1, 7)),
     Conv(3, 2, 3, 3, 2, 3),
     Conv(0, 2, 5, 5, 3),
+    # By Winograd's tiles in float32: whole and cut tiles, groups, several images to a vector, strips side by side.
+    Conv(2, 16, 8, 9, 17, 3, padding=1),
+    Conv(1, 17, 7, 34, 33, 3, padding=2),
+    Conv(5, 16, 4, 4, 29, 3, padding=1),
+    Conv(1, 32, 6, 7, 40, 3, padding=(0, 1), groups=2),
+    Conv(1, 16, 6, 20, 16, 3, padding=3),
+    Conv(1, 16, 4, 530, 16, 3, padding=1),
 )
 LENET = (Conv(64, 1, 32, 32, 6, 5), Conv(64, 6, 14, 14, 16, 5))
 RESNET = tuple(Conv(32, c, hw, hw, c, 3, padding=1) for c, hw in ((64, 32), (128, 16), (256, 8), (512, 4)))
@@ -75,6 +82,74 @@ SMALL_CONVOLUTIONS = (
     Conv(1, 2, 5, 4, 2, 3, padding=1),
     Conv(2, 2, 5, 6, 4, (2, 3), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2),
 )
+
+
+class Transposed(NamedTuple):
+    """A size for transposed convolutions."""
+
+    n: int
+    channels: int
+    height: int
+    width: int
+    outputs: int
+    kernel: Pair = 3
+    stride: Pair = 1
+    padding: Pair = 0
+    output_padding: Pair = 0
+    dilation: Pair = 1
+    groups: int = 1
+
+    @property
+    def image(self) -> tuple[int, int, int, int]:
+        """The shape of x."""
+        return self.n, self.channels, self.height, self.width
+
+    @property
+    def weight(self) -> tuple[int, int, int, int]:
+        """The shape of weight."""
+        kernel = self.kernel if isinstance(self.kernel, tuple) else (self.kernel, self.kernel)
+        return self.channels, self.outputs // self.groups, *kernel
+
+    @property
+    def result(self) -> tuple[int, ...]:
+        """The shape of the result."""
+        x, weight = np.zeros((1, *self.image[1:]), np.float32), np.zeros(self.weight, np.float32)
+        return self.n, *reference.conv_transpose2d(x, weight, **self.options).shape[1:]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments."""
+        names = ("stride", "padding", "output_padding", "dilation", "groups")
+        return {name: getattr(self, name) for name in names}
+
+
+TRANSPOSED = (
+    Transposed(2, 6, 4, 5, 3, 2, stride=2),
+    Transposed(1, 3, 7, 17, 5, 3, padding=1),
+    Transposed(2, 4, 5, 6, 17, 4, stride=2, padding=1),
+    Transposed(2, 3, 5, 4, 4, 3, stride=2, padding=1, output_padding=1),
+    Transposed(1, 4, 3, 5, 6, (3, 2), (2, 1), (0, 1), (1, 0), (1, 2), 2),
+    Transposed(1, 2, 4, 4, 2, 3, stride=1, dilation=3, output_padding=2),
+    Transposed(1, 8, 7, 7, 8, 3, padding=1, groups=8),
+    Transposed(17, 5, 1, 1, 7, 4),
+    Transposed(2, 18, 5, 6, 33, 3, padding=1),
+    Transposed(0, 2, 5, 5, 3),
+)
+TRANSPOSED_BENCH = (
+    Transposed(32, 64, 16, 16, 32, 4, stride=2, padding=1),
+    Transposed(8, 128, 28, 28, 64, 2, stride=2),
+)
+SMALL_TRANSPOSED = (
+    Transposed(1, 2, 3, 4, 2, 3, padding=1),
+    Transposed(2, 2, 3, 2, 4, (2, 3), (2, 1), (1, 0), (1, 0), (1, 2), 2),
+)
+
+
+def transposed(op: str, why: str, grad: Grad | str, **changes: Any) -> Case:
+    """A transposed convolution or one of its gradients."""
+    row: dict[str, Any] = {"sizes": TRANSPOSED, "regimes": ORDINARY, "bench": TRANSPOSED_BENCH}
+    large = (Transposed(16, 16, 7, 7, 6, 4, stride=2, padding=1),)
+    return Case(op=op, why=why, grad=grad, large=large, **row | changes)
 
 
 def conv(draw: Draw, size: Conv, with_bias: bool = True, **options: Any) -> Call:
@@ -156,7 +231,8 @@ def pooling(op: str, tolerance: Tolerance, why: str, grad: Grad | str, **changes
 IMAGES = [
     convolution(
         "conv2d",
-        "A chain of fused multiply-adds over channels and taps stays within its γ bound; an activation as in linear.",
+        "A chain of fused multiply-adds over channels and taps, or over channels between sums of four, stays within "
+        "its γ bound; an activation as in linear.",
         Grad(
             wrt=(0, 1, 2),
             backward=lambda ops, g, y, x, weight, bias, **o: (
@@ -177,11 +253,11 @@ IMAGES = [
     ),
     convolution(
         "conv2d_backward_input",
-        "A sum over outputs and taps stays within its γ bound.",
+        "A sum over outputs and taps stays within its γ bound; as conv2d.",
         IS_A_GRADIENT,
         inputs=lambda draw, size: call(draw(size.result), draw(size.weight), size.image, **size.options),
         tolerance=Gamma(
-            lambda grad, weight, *_, **__: weight.size // max(weight.shape[1], 1) + 4,
+            lambda grad, weight, *_, **__: weight.size // max(weight.shape[1], 1) + 8,
             magnitudes.conv2d_backward_input,
             wide_reference=False,
         ),
@@ -206,6 +282,55 @@ IMAGES = [
         peers={
             "torch": torch_call(lambda torch, grad, x, shape, **o: torch.nn.grad.conv2d_weight(x, shape, grad, **o))
         },
+    ),
+    transposed(
+        "conv_transpose2d",
+        "A sum over channels and taps from the bias stays within its γ bound, as conv2d_backward_input's.",
+        Grad(
+            wrt=(0, 1, 2),
+            backward=lambda ops, g, y, x, weight, bias, **o: (
+                ops.conv_transpose2d_backward_input(g, weight, x.shape, **o),
+                ops.conv_transpose2d_backward_weight(g, x, weight.shape, **o),
+                ops.sum(g, axis=(0, 2, 3)),
+            ),
+            sizes=SMALL_TRANSPOSED,
+        ),
+        inputs=lambda draw, size: call(draw(size.image), draw(size.weight), draw(size.outputs), **size.options),
+        tolerance=Gamma(
+            lambda x, weight, *_, **__: weight.size // max(weight.shape[1], 1) + 8,
+            magnitudes.conv_transpose2d,
+            wide_reference=False,
+        ),
+        flops=lambda x, weight, *_, **__: 2 * x.size * weight[0].size,
+        peers={
+            "torch": torch_call(
+                lambda torch, x, weight, bias, **o: torch.nn.functional.conv_transpose2d(x, weight, bias, **o)
+            )
+        },
+    ),
+    transposed(
+        "conv_transpose2d_backward_input",
+        "A convolution: a sum over outputs and taps stays within its γ bound.",
+        IS_A_GRADIENT,
+        inputs=lambda draw, size: call(draw(size.result), draw(size.weight), size.image, **size.options),
+        tolerance=Gamma(
+            lambda grad, weight, *_, **__: weight[0].size + 8,
+            magnitudes.conv_transpose2d_backward_input,
+            wide_reference=False,
+        ),
+        flops=lambda grad, weight, shape, **_: 2 * int(np.prod(shape)) * weight[0].size,
+    ),
+    transposed(
+        "conv_transpose2d_backward_weight",
+        "A sum over the batch and the image stays within its γ bound.",
+        IS_A_GRADIENT,
+        inputs=lambda draw, size: call(draw(size.result), draw(size.image), size.weight, **size.options),
+        tolerance=Gamma(
+            lambda grad, x, *_, **__: x.size // max(x.shape[1], 1) + 16,
+            magnitudes.conv_transpose2d_backward_weight,
+            wide_reference=False,
+        ),
+        flops=lambda grad, x, weight_shape, **_: 2 * x.size * int(np.prod(weight_shape[1:])),
     ),
     pooling(
         "max_pool2d",

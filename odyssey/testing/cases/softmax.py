@@ -44,18 +44,40 @@ class Batch(NamedTuple):
 
 
 BATCHES = (*(Batch(5, c) for c in (1, 7, 10, 15, 16, 17, 31, 33, 130)), Batch(1, 10), Batch(0, 10), Batch(64, 62))
-KINDS_OF_LOSS: Options = ({}, {"reduction": "none"}, {"reduction": "sum"})
+KINDS_OF_LOSS: Options = (
+    {},
+    {"reduction": "none"},
+    {"reduction": "sum"},
+    {"ignore_index": 0},
+    {"label_smoothing": 0.1},
+    {"weighted": True},
+    {"reduction": "none", "weighted": True, "label_smoothing": 0.3, "ignore_index": -100},
+)
+
+
+def class_weights(draw: Draw, size: Batch, weighted: bool = False, **options: Any) -> Any:
+    """The options of a loss, with weights for the classes where asked for."""
+    weight = np.asarray(np.abs(draw.normal(size.classes)) + 0.1).astype(draw.dtype)
+    return options | ({"weight": weight} if weighted else {})
+
+
+def some_labels(draw: Draw, size: Batch, ignore_index: int | None = None, **_: Any) -> Any:
+    """A label for each row; where -100 is named, some of it."""
+    labels = draw.indices(size.n, size.classes)
+    if ignore_index == -100:
+        labels[::3] = -100
+    return labels
 
 
 def logits(draw: Draw, size: Batch, **options: Any) -> Call:
     """f(logits, labels)."""
-    return call(draw(size), draw.indices(size.n, size.classes), **options)
+    return call(draw(size), some_labels(draw, size, **options), **class_weights(draw, size, **options))
 
 
-def loss_gradient(draw: Draw, size: Batch, reduction: str = "mean") -> Call:
+def loss_gradient(draw: Draw, size: Batch, reduction: str = "mean", **options: Any) -> Call:
     """f(grad, logits, labels)."""
-    grad = draw.normal(size.n if reduction == "none" else ())
-    return call(grad, draw(size), draw.indices(size.n, size.classes), reduction=reduction)
+    grad, labels = draw.normal(size.n if reduction == "none" else ()), some_labels(draw, size, **options)
+    return call(grad, draw(size), labels, reduction=reduction, **class_weights(draw, size, **options))
 
 
 ROW_OPS = [
@@ -100,9 +122,9 @@ ROW_OPS = [
     ),
     rows(
         "cross_entropy",
-        Gamma(lambda x, labels, reduction="mean": sum(x.shape) + 8, magnitudes.cross_entropy),
+        Gamma(lambda x, labels, *_, **__: 2 * sum(x.shape) + 12, magnitudes.cross_entropy),
         "As log_softmax; the mean and the sum add one rounding for each row.",
-        Grad(),
+        Grad(sizes=(Batch(5, 7), Batch(3, 17))),
         inputs=logits,
         sizes=BATCHES,
         large=(Batch(1_003, 97),),
@@ -113,7 +135,7 @@ ROW_OPS = [
     ),
     rows(
         "cross_entropy_backward",
-        Gamma(lambda grad, x, labels, **_: x.shape[1] + 10, magnitudes.cross_entropy_backward),
+        Gamma(lambda grad, x, labels, **_: sum(x.shape) + 14, magnitudes.cross_entropy_backward),
         "As softmax; subtracting 1 at the label cancels, so the error is bounded by the terms.",
         IS_A_GRADIENT,
         inputs=loss_gradient,
