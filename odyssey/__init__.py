@@ -84,7 +84,6 @@ from odyssey._kernels.normalise import (
     instance_norm_backward,
 )
 from odyssey._kernels.norms import layer_norm, layer_norm_backward, rms_norm, rms_norm_backward
-from odyssey._kernels.optim import adam_step, adamw_step, sgd_step
 from odyssey._kernels.optim import (
     adagrad_step,
     adam_step,

@@ -25,10 +25,9 @@ from odyssey.nn.activations import (
     Tanh,
 )
 from odyssey.nn.containers import Sequential
-from odyssey.nn.conv import Conv2d
+from odyssey.nn.conv import Conv2d, ConvTranspose2d
 from odyssey.nn.dropout import Dropout
 from odyssey.nn.embedding import Embedding
-from odyssey.nn.conv import Conv2d, ConvTranspose2d
 from odyssey.nn.linear import Flatten, Linear
 from odyssey.nn.losses import CrossEntropyLoss, MSELoss
 from odyssey.nn.module import Buffer, Module, Parameter

@@ -22,9 +22,8 @@ from odyssey.nn.functional.activations import (
     tanh,
 )
 from odyssey.nn.functional.attention import rotary_embedding, scaled_dot_product_attention
-from odyssey.nn.functional.conv import conv2d
-from odyssey.nn.functional.dropout import dropout
 from odyssey.nn.functional.conv import conv2d, conv_transpose2d
+from odyssey.nn.functional.dropout import dropout
 from odyssey.nn.functional.elementwise import (
     add,
     axpy,
