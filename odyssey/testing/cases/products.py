@@ -157,5 +157,7 @@ LINEAR = [
         sizes=((0, 0), (1, 1), (7, 15), (64, 16), (65, 17), (130, 33)),
         options=({}, *({"dtype": name} for name in STORED)),
         regimes=("normal", "lognormal", "subnormal", "huge"),  # int8 has no infinity
+        large=((530, 530),),
+        bench=((1024, 1024),),
     ),
 ]
