@@ -115,6 +115,7 @@ from odyssey.reference.rotary import (
     rotary_embedding,
     rotary_embedding_backward,
     rotary_tables,
+)
 from odyssey.reference.sampling import (
     sample,
     topk_sample,

@@ -316,7 +316,8 @@ def _erfc_deep(t: Array) -> Array:
     for k in range(12, 0, -1):
         series = 1 - (2 * k - 1) / (2 * t * t) * series
     tail: Array = np.exp(-head * head) * np.exp(-(t - head) * (t + head)) * series
-    return tail / (t * np.sqrt(PI.astype(t.dtype)))
+    quotient: Array = tail / (t * np.sqrt(PI.astype(t.dtype)))
+    return quotient
 
 
 def softplus(x: ArrayLike, beta: float = 1.0, threshold: float = 20.0, out: Array | None = None) -> Array:

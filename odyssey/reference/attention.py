@@ -105,7 +105,8 @@ def _gathered(gradient: Array, x: Array) -> Array:
     if x.ndim == 2:
         return gradient
     group = gradient.shape[-3] // x.shape[-3] if x.shape[-3] else 1
-    return np.asarray(np.sum(gradient.reshape(*x.shape[:-2], group, *x.shape[-2:]), axis=-3))
+    total: Array = np.sum(gradient.reshape(*x.shape[:-2], group, *x.shape[-2:]), axis=-3)
+    return total
 
 
 def _weights(query: Array, key: Array, attn_mask: Any, is_causal: bool, scale: float | None) -> tuple[Array, Array]:

@@ -45,7 +45,7 @@ def matmul(a: ArrayLike, b: ArrayLike, out: Array | None = None, alpha: float = 
         raise ValueError(f"matmul: beta = {beta} scales what out holds, but out is None")
     scaled = a * a.dtype.type(alpha)
     result = np.matmul(scaled.astype(np.float64), b.astype(np.float64))
-    if beta != 0 and np.shape(out) == result.shape:  # another shape is refused below
+    if beta != 0 and out is not None and out.shape == result.shape:  # another shape is refused below
         result = result + a.dtype.type(beta) * np.asarray(out, np.float64)
     return deliver(result, a.dtype, out)
 

@@ -1,10 +1,10 @@
 """Drawing tokens from logits.
 
-Logits are (V,) or (batch, V), float32 or float64 (else `DTypeError`, `ShapeError`); V >= 1, none of them NaN or +inf and
-not all -inf, else `ValueError`. Each row takes one number u in [0, 1) from `generator`, in the order of the rows. Of the
-tokens kept, the first is drawn, by ascending index, up to which the weights e^((logit - largest) / temperature) sum to
-more than u times their total. At temperature 0 that is the first largest logit. Everything is float64, but that
-1 / temperature is rounded to the logits' type.
+Logits are (V,) or (batch, V), float32 or float64 (else `DTypeError`, `ShapeError`); V >= 1, none of them NaN or +inf
+and not all -inf, else `ValueError`. Each row takes one number u in [0, 1) from `generator`, in the order of the rows.
+Of the tokens kept, the first is drawn, by ascending index, up to which the weights e^((logit - largest) /
+temperature) sum to more than u times their total. At temperature 0 that is the first largest logit. Everything is
+float64, but that 1 / temperature is rounded to the logits' type.
 """
 
 from __future__ import annotations

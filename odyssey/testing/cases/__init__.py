@@ -31,20 +31,18 @@ from odyssey.testing.cases.softmax import ROW_OPS
 
 __all__ = ["CASES", "select"]
 
-CASES: dict[str, Case] = {
-    case.op: case
-    for case in (
-        *ELEMENTWISE,
-        *ACTIVATIONS,
-        *REDUCTIONS,
-        *ROW_OPS,
-        *LINEAR,
-        *ATTENTION_OPS,
-        *IMAGES,
-        *OPTIMIZERS,
-    )
-    case.op: case for case in (*ELEMENTWISE, *ACTIVATIONS, *REDUCTIONS, *ROW_OPS, *LINEAR, *IMAGES, *OPTIMIZERS, *SAMPLING)
-}
+_FAMILIES = (
+    ELEMENTWISE,
+    ACTIVATIONS,
+    REDUCTIONS,
+    ROW_OPS,
+    LINEAR,
+    ATTENTION_OPS,
+    IMAGES,
+    OPTIMIZERS,
+    SAMPLING,
+)
+CASES: dict[str, Case] = {case.op: case for rows in _FAMILIES for case in rows}
 
 
 def select(ops: tuple[str, ...] | None = None, families: tuple[str, ...] | None = None) -> list[Case]:

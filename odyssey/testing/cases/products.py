@@ -90,7 +90,8 @@ def weights(draw: Draw, size: tuple[int, int], dtype: str | None = None) -> Call
 
 def layer(draw: Draw, size: Layer, with_bias: bool = True, packed: str | None = None, **options: Any) -> Call:
     """linear(x, weight, bias, activation=...), the weight packed as the type of that name (float64 as it is)."""
-    x, weight = draw((*size.batch, size.inputs)), draw((size.outputs, size.inputs))
+    x = draw((*size.batch, size.inputs))
+    weight: Any = draw((size.outputs, size.inputs))
     if packed is not None:
         from odyssey.packing import pack
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from odyssey.testing.call import Call, call
 from odyssey.testing.case import Case
+from odyssey.testing.cases.common import Options
 from odyssey.testing.draw import Draw, Shape
 from odyssey.testing.peers import torch_call
 from odyssey.testing.tolerance import Exact
@@ -50,7 +51,8 @@ def with_p(draw: Draw, size: Shape, p: float = 0.9, **options: Any) -> Call:
 
 VOCABULARIES = (1, 2, 7, 15, 16, 17, 33, 65, 130, 1000, (0, 5), (3, 17), (40, 100), (9, 700))
 LARGE = (32_000, (3, 5003))
-COMMON = ({}, {"temperature": 0.0}, {"temperature": 0.25}, {"temperature": 3.0}, {"masked": 0.7}, {"rounded": 1.0})
+TEMPERATURES: Options = ({}, {"temperature": 0.0}, {"temperature": 0.25}, {"temperature": 3.0})
+COMMON: Options = (*TEMPERATURES, {"masked": 0.7}, {"rounded": 1.0})
 WHY = "The same number draws the same token, unless it falls within a few ulp of where two tokens meet."
 NO_GRADIENT = "an index has no gradient"
 BENCH = (32_000, 151_936)
@@ -84,6 +86,8 @@ def _row(op: str, inputs: Any, options: tuple[Any, ...], **peers: Any) -> Case:
     )
 
 
+BY_TOPK, BY_SORTING = torch_call(torch_topk), torch_call(torch_topp)
+
 SAMPLING = [
     _row(
         "sample",
@@ -91,6 +95,6 @@ SAMPLING = [
         COMMON,
         torch=torch_call(lambda torch, x, **_: torch.multinomial(torch.softmax(x, -1), 1)),
     ),
-    _row("topk_sample", with_k, (*COMMON, {"k": 1}, {"k": 50}, {"k": 300, "rounded": 2.0}), torch=torch_call(torch_topk)),
-    _row("topp_sample", with_p, (*COMMON, {"p": 1.0}, {"p": 0.1}, {"p": 0.5, "rounded": 2.0}), torch=torch_call(torch_topp)),
+    _row("topk_sample", with_k, (*COMMON, {"k": 1}, {"k": 50}, {"k": 300, "rounded": 2.0}), torch=BY_TOPK),
+    _row("topp_sample", with_p, (*COMMON, {"p": 1.0}, {"p": 0.1}, {"p": 0.5, "rounded": 2.0}), torch=BY_SORTING),
 ]
