@@ -156,9 +156,11 @@ typedef struct ody_conv {
     void *workspace; /* sizes.workspace bytes for this piece alone; both 64-byte aligned */
 } ody_conv;
 /* What a convolution needs and how it may be cut: `tiles` of outputs in a group, `rows` of every image or, for the weight's
- * gradient, slabs; 1 where rows may not be cut; images best at multiples of `images`. */
+ * gradient, slabs; 1 where rows may not be cut; images best at multiples of `images`. Where `planes` is not 0, the
+ * convolution is depthwise: groups are not cut one by one, the piece's images count planes, batch * groups of them, best at
+ * multiples of `planes`, and all weights are packed at once. */
 typedef struct ody_conv_sizes {
-    size_t packed, workspace, tiles, rows, images;
+    size_t packed, workspace, tiles, rows, images, planes;
 } ody_conv_sizes;
 typedef void (*ody_conv_fn)(const ody_conv *);
 typedef void (*ody_conv_sizes_fn)(const ody_conv *, ody_conv_sizes *);
@@ -482,7 +484,7 @@ typedef struct ody_kernels {
      * sum(w)) - s/n w - (1 - s) w[label] [column = label]). In place on in0 allowed. */
     ODY_PAIR(ody_labelled_rows_fn, cross_entropy_backward);
 
-    /* ---- convolution: conv.h, conv_weight.h, winograd.h. The result overlaps no input. ----------------------------- */
+    /* ---- convolution: conv.h, conv_depthwise.h, conv_weight.h, winograd.h. The result overlaps no input. ----------- */
 
     /* y = activation(bias + weight * x): every element is one chain acc = fma(weight, x, acc) over (channel, kernel row,
      * kernel column) ascending, from the bias or from zero, padding included as zeros. `packed` holds what conv2d_pack
@@ -495,7 +497,7 @@ typedef struct ody_kernels {
      * is 1e7 times its neighbours', all results of its tile are as coarse as that element, and NaN or inf in a patch makes
      * NaN of its tile. */
     ODY_PAIR(ody_conv_fn, conv2d);
-    /* Packs the weights of the piece's group and tiles into `packed`. */
+    /* Packs the weights of the piece's group and tiles into `packed`; a depthwise convolution's, and its bias, all at once. */
     ODY_PAIR(ody_conv_fn, conv2d_pack);
     ODY_PAIR(ody_conv_sizes_fn, conv2d_sizes);
     /* x = the gradient of the input: one chain acc = fma(weight, y, acc) from zero, or from bias, one for each channel,

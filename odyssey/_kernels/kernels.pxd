@@ -98,7 +98,7 @@ cdef extern from "odyssey/kernels.h" nogil:
         const void *bias
         int activation
     ctypedef struct ody_conv_sizes:
-        size_t packed, workspace, tiles, rows, images
+        size_t packed, workspace, tiles, rows, images, planes
     ctypedef void (*ody_conv_fn)(const ody_conv *) noexcept nogil
     ctypedef void (*ody_conv_sizes_fn)(const ody_conv *, ody_conv_sizes *) noexcept nogil
 

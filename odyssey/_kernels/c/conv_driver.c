@@ -31,6 +31,18 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 /* Where part `index` of `parts` begins. */
 static size_t cut(size_t n, size_t parts, size_t index) { return n * index / parts; }
 
+static void run_piece(conv_job *job, ody_conv *piece) {
+    piece->packed = job->packed;
+    _Alignas(64) char near[NEAR];
+    piece->workspace = job->sizes.workspace <= sizeof near ? near : ody_alloc(job->sizes.workspace);
+    if (!piece->workspace) {
+        __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    job->f(piece);
+    if (piece->workspace != near) ody_free(piece->workspace);
+}
+
 static void conv_task(void *context, size_t task) {
     conv_job *job = context;
     ody_conv piece = *job->whole;
@@ -51,15 +63,7 @@ static void conv_task(void *context, size_t task) {
     piece.tile_end = cut(job->sizes.tiles, job->tile_parts, tile_part + 1);
     piece.channel = cut(job->channels, job->channel_parts, channel_part);
     piece.channel_end = cut(job->channels, job->channel_parts, channel_part + 1);
-    piece.packed = job->packed;
-    _Alignas(64) char near[NEAR];
-    piece.workspace = job->sizes.workspace <= sizeof near ? near : ody_alloc(job->sizes.workspace);
-    if (!piece.workspace) {
-        __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
-        return;
-    }
-    job->f(&piece);
-    if (piece.workspace != near) ody_free(piece.workspace);
+    run_piece(job, &piece);
 }
 
 typedef struct pack_job {
@@ -103,6 +107,28 @@ static size_t all_bytes(const ody_conv *v, size_t itemsize) {
             v->outputs * (v->channels / v->groups) * v->kernel_h * v->kernel_w) * itemsize;
 }
 
+/* Depthwise: planes, and rows of them where there are fewer planes than threads. */
+static void planes_task(void *context, size_t task) {
+    conv_job *job = context;
+    ody_conv piece = *job->whole;
+    const size_t unit = job->sizes.planes, planes = piece.batch * piece.groups, units = (planes + unit - 1) / unit;
+    const size_t part = task / job->row_parts;
+    piece.image = cut(units, job->image_parts, part) * unit;
+    piece.images = least(cut(units, job->image_parts, part + 1) * unit, planes) - piece.image;
+    piece.row = cut(job->rows, job->row_parts, task % job->row_parts);
+    piece.rows = cut(job->rows, job->row_parts, task % job->row_parts + 1) - piece.row;
+    run_piece(job, &piece);
+}
+
+static void run_planes(conv_job *job, size_t pieces) {
+    const size_t units = (job->whole->batch * job->whole->groups + job->sizes.planes - 1) / job->sizes.planes;
+    job->image_parts = least(units, pieces);
+    job->row_parts = is_even(job->image_parts) ? 1 : least(job->rows / 4 ? job->rows / 4 : 1, pieces / job->image_parts);
+    const size_t tasks = job->image_parts * job->row_parts;
+    if (tasks == 1) planes_task(job, 0);
+    else ody_parallel(planes_task, job, tasks);
+}
+
 int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
                  size_t itemsize) {
     ody_announce(op, all_bytes(v, itemsize));
@@ -115,6 +141,13 @@ int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_
     if (!job.packed) return -1;
     const size_t pieces = pieces_for(multiply_adds(v));
     pack_job packing = {v, pack, job.packed, job.sizes.tiles, 1};
+    if (job.sizes.planes) {
+        pack_task(&packing, 0);
+        job.rows = job.sizes.rows;
+        run_planes(&job, pieces);
+        if (job.packed != near) ody_free(job.packed);
+        return job.failed ? -1 : 0;
+    }
     const size_t weights = job.sizes.packed / itemsize / v->groups;
     if (pieces > 1) packing.parts = least(job.sizes.tiles, weights / PACK_GRAIN + 1);
     if (packing.parts * v->groups == 1) pack_task(&packing, 0);

@@ -3,11 +3,12 @@
 /* Everything that follows from the shapes of a whole convolution. With images in the lanes there is one plan for all taps;
  * with pixels in them the gradient of the input has one for each residue of the strides, made where it is needed. */
 typedef struct K(conv_route) {
-    int backward, strided, bundled, winograd;
+    int backward, strided, bundled, winograd, depthwise;
     conv_taps taps; /* all of them */
     K(conv_plan) plan;
     K(bundle_plan) bundle;
     K(winograd_plan) tiles;
+    K(depthwise_plan) planes;
 } K(conv_route);
 
 /* The correlation of each residue of the strides, one after the other, where it has any output. */
@@ -34,6 +35,11 @@ static void K(route_conv)(const ody_conv *v, int backward, K(conv_route) *route)
     route->taps = backward ? conv_backward_all_taps(v) : conv_forward_taps(v);
     route->bundled = route->winograd = 0;
     route->tiles = (K(winograd_plan)){0};
+    route->depthwise = conv_is_depthwise(&route->taps, route->strided);
+    if (route->depthwise) {
+        K(plan_depthwise)(&route->taps, v->channels, v->batch, &route->planes);
+        return;
+    }
     K(plan_conv)(&route->taps, v->batch, &route->plan);
     /* Who computes in double wants the shorter chains of errors. */
     if (sizeof(real) == sizeof(float) && conv_winograd_pays(&route->taps, route->strided)) {
@@ -52,6 +58,15 @@ static void K(route_conv)(const ody_conv *v, int backward, K(conv_route) *route)
 static void K(route_sizes)(const ody_conv *v, int backward, ody_conv_sizes *sizes) {
     K(conv_route) route;
     K(route_conv)(v, backward, &route);
+    sizes->planes = 0;
+    if (route.depthwise) {
+        sizes->tiles = sizes->images = 1;
+        sizes->rows = route.taps.grid_h;
+        sizes->planes = route.planes.narrow ? LANES : 1;
+        sizes->packed = K(depthwise_packed)(&route.planes);
+        sizes->workspace = K(depthwise_workspace)(&route.planes);
+        return;
+    }
     sizes->tiles = route.plan.tiles;
     sizes->rows = backward ? (v->height + v->stride_y - 1) / v->stride_y : v->out_height;
     sizes->images = 1;
@@ -93,6 +108,10 @@ static void K(route_sizes)(const ody_conv *v, int backward, ody_conv_sizes *size
 static void K(route_pack)(const ody_conv *v, int backward) {
     K(conv_route) route;
     K(route_conv)(v, backward, &route);
+    if (route.depthwise) {
+        K(pack_depthwise)(&route.planes, v->weight, v->bias, v->packed);
+        return;
+    }
     const real *weight =
         (const real *)v->weight + v->group * (v->outputs / v->groups) * (v->channels / v->groups) * v->kernel_h * v->kernel_w;
     real *packed = v->packed;
@@ -149,6 +168,22 @@ static void K(route_run)(const ody_conv *v, int backward) {
     K(route_conv)(v, backward, &route);
     const conv_taps *all = &route.taps;
     const real *bias = v->bias, *source = backward ? v->y : v->x, *packed = v->packed;
+    if (route.depthwise) {
+        const K(depthwise_piece) piece = {
+            .source = source,
+            .weight = v->weight,
+            .packed = packed,
+            .bias = bias,
+            .out = backward ? v->x : v->y,
+            .first = v->image,
+            .planes = v->images,
+            .row = v->row,
+            .rows = v->rows,
+            .activation = backward ? ODY_IDENTITY : v->activation,
+        };
+        K(run_depthwise)(&route.planes, &piece, v->workspace);
+        return;
+    }
     K(conv_piece) w = {
         .source = source + (ptrdiff_t)(v->group * all->channels) * all->source_c,
         .source_end = source + (ptrdiff_t)v->batch * all->source_image,

@@ -15,6 +15,7 @@
 #include "conv.h"
 #include "conv_bundle.h"
 #include "winograd.h"
+#include "conv_depthwise.h"
 #include "conv_slots.h"
 #include "conv_weight.h"
 #include "pooling.h"

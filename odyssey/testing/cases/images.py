@@ -75,9 +75,20 @@ CONVOLUTIONS = (
     Conv(1, 32, 6, 7, 40, 3, padding=(0, 1), groups=2),
     Conv(1, 16, 6, 20, 16, 3, padding=3),
     Conv(1, 16, 4, 530, 16, 3, padding=1),
+    # A kernel for each channel: planes in the lanes, several channels and images to a vector, and strides; rows in them,
+    # whole and cut tiles, bands, other kernels and dilations.
+    Conv(3, 7, 6, 7, 7, 3, padding=1, groups=7),
+    Conv(1, 18, 9, 12, 18, 3, stride=2, padding=1, groups=18),
+    Conv(2, 3, 9, 35, 3, 5, padding=2, groups=3),
+    Conv(1, 2, 75, 97, 2, 3, padding=1, groups=2),
+    Conv(1, 3, 12, 18, 3, (2, 3), padding=(0, 2), dilation=(2, 3), groups=3),
 )
 LENET = (Conv(64, 1, 32, 32, 6, 5), Conv(64, 6, 14, 14, 16, 5))
 RESNET = tuple(Conv(32, c, hw, hw, c, 3, padding=1) for c, hw in ((64, 32), (128, 16), (256, 8), (512, 4)))
+DEPTHWISE = tuple(
+    Conv(n, c, hw, hw, c, kernel, padding=kernel // 2, groups=c)
+    for n, c, hw, kernel in ((32, 64, 32, 3), (32, 128, 56, 3), (8, 32, 112, 3), (64, 96, 28, 5), (32, 512, 7, 3))
+)
 SMALL_CONVOLUTIONS = (
     Conv(1, 2, 5, 4, 2, 3, padding=1),
     Conv(2, 2, 5, 6, 4, (2, 3), stride=(2, 1), padding=(1, 0), dilation=(1, 2), groups=2),
@@ -218,7 +229,7 @@ def area(_: Any, *args: Any, kernel_size: Pair = 1, **__: Any) -> int:
 
 def convolution(op: str, why: str, grad: Grad | str, **changes: Any) -> Case:
     """A convolution or one of its gradients."""
-    row: dict[str, Any] = {"sizes": CONVOLUTIONS, "regimes": ORDINARY, "bench": (*LENET, *RESNET)}
+    row: dict[str, Any] = {"sizes": CONVOLUTIONS, "regimes": ORDINARY, "bench": (*LENET, *RESNET, *DEPTHWISE)}
     return Case(op=op, why=why, grad=grad, large=(Conv(16, 6, 14, 14, 16, 5),), **row | changes)
 
 
