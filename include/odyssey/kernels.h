@@ -47,6 +47,8 @@ enum {
     ODY_CHUNK_BYTES = 65536,
     ODY_BLOCK_BYTES = 512,
     ODY_COLUMN_SCRATCH = 2048,
+    ODY_NORM_COLUMNS = 256, /* groups that are columns, at most, in one call */
+    ODY_NORM_SCRATCH = 5 * 256 * 8 + 32 * 2048, /* bytes of ody_norm's scratch */
 };
 
 enum ody_activation {
@@ -237,11 +239,13 @@ enum {
 typedef struct ody_norm {
     const void *x, *grad, *weight, *bias;
     void *out, *mean, *variance;
-    void *grad_sums, *product_sums; /* backward: one value a run, or one a group where affine_run is 0 */
+    void *grad_sums, *product_sums; /* backward: one value a run, or one a group where affine_run is 0; grad_sums
+                                     * not of runs of one element that are neighbours */
     ptrdiff_t group_step, run_step, affine_group, affine_run;
     size_t groups, runs, run, first, period;
     double eps;
     unsigned flags;
+    void *scratch; /* for ..._columns: ODY_NORM_SCRATCH bytes, 64-byte aligned */
 } ody_norm;
 typedef void (*ody_norm_fn)(const ody_norm *);
 
@@ -576,6 +580,10 @@ typedef struct ody_kernels {
     /* out = the gradient of x, as layer_norm_backward; with ODY_GIVEN grad weight / sqrt(variance + eps). grad_sums =
      * sum(grad), product_sums = sum(grad (x - mean)) / sqrt(variance + eps). */
     ODY_PAIR(ody_norm_fn, normalise_backward);
+    /* The same of at most ODY_NORM_COLUMNS groups that are the columns of a matrix: elements side by side, runs of one
+     * element, one weight and bias a group, a period of all groups. Sums of the gradient chain 64 rows at a time. */
+    ODY_PAIR(ody_norm_fn, normalise_columns);
+    ODY_PAIR(ody_norm_fn, normalise_backward_columns);
 
     /* ---- embedding: embedding.h ------------------------------------------------------------------------------------ */
 

@@ -173,8 +173,8 @@ typedef struct ody_rotary {
 void ody_run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t itemsize);
 /* ---- norm_driver.c ---------------------------------------------------------------------------------------------- */
 
-/* Group by group. */
-int ody_run_norm(const char *op, ody_norm_fn f, ody_rows_fn transpose, const ody_norm *v, size_t itemsize);
+/* Group by group; by `columns` where groups are the columns of a matrix. */
+int ody_run_norm(const char *op, ody_norm_fn f, ody_norm_fn columns, const ody_norm *v, size_t itemsize);
 /* A rows kernel whose out[1] .. out[sums] are sums of n elements down the rows; add is the kernel that folds them. in[0],
  * in[1] and out[0] go row by row, in[2] serves all. */
 int ody_run_norm_sums(const char *op, ody_rows_fn f, ody_map_fn add, const ody_rows *r, int sums, size_t itemsize);

@@ -37,7 +37,7 @@ cdef int run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f
 cdef int run_attention(const char *op, ody_attention_fn f, ody_attention_backward_fn backward,
                        ody_attention_workspace_fn workspace, const ody_attention_stack *stack) noexcept nogil
 cdef void run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t itemsize) noexcept nogil
-cdef int run_norm(const char *op, ody_norm_fn f, ody_rows_fn transpose, const ody_norm *v, size_t itemsize) noexcept nogil
+cdef int run_norm(const char *op, ody_norm_fn f, ody_norm_fn columns, const ody_norm *v, size_t itemsize) noexcept nogil
 cdef int run_norm_sums(const char *op, ody_rows_fn f, ody_map_fn add, const ody_rows *r, int sums,
                        size_t itemsize) noexcept nogil
 cdef int run_gather(const char *op, ody_rows_fn f, const ody_rows *r, size_t itemsize) noexcept nogil

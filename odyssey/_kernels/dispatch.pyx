@@ -73,8 +73,8 @@ cdef int run_attention(const char *op, ody_attention_fn f, ody_attention_backwar
 
 cdef void run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t itemsize) noexcept nogil:
     runtime.ody_run_rotary(op, f, r, itemsize)
-cdef int run_norm(const char *op, ody_norm_fn f, ody_rows_fn transpose, const ody_norm *v, size_t itemsize) noexcept nogil:
-    return runtime.ody_run_norm(op, f, transpose, v, itemsize)
+cdef int run_norm(const char *op, ody_norm_fn f, ody_norm_fn columns, const ody_norm *v, size_t itemsize) noexcept nogil:
+    return runtime.ody_run_norm(op, f, columns, v, itemsize)
 
 
 cdef int run_norm_sums(const char *op, ody_rows_fn f, ody_map_fn add, const ody_rows *r, int sums,

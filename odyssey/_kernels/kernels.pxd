@@ -313,6 +313,8 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_rows_fn affine_f32, affine_f64
         ody_norm_fn normalise_f32, normalise_f64
         ody_norm_fn normalise_backward_f32, normalise_backward_f64
+        ody_norm_fn normalise_columns_f32, normalise_columns_f64
+        ody_norm_fn normalise_backward_columns_f32, normalise_backward_columns_f64
         # embedding
         ody_rows_fn embedding_f32, embedding_f64
         ody_scatter_fn embedding_backward_f32, embedding_backward_f64

@@ -16,6 +16,9 @@ from odyssey.errors import LayoutError, ShapeError
 
 cnp.import_array()
 
+cdef enum:
+    TALL = 65536
+
 
 cdef ndarray images(object given, const char *op, str name, int type_num=-1):
     """An operand (N, C, ...)."""
@@ -89,6 +92,7 @@ cdef object forward(const char *op, ody_norm *v, ndarray x, ndarray weight, ndar
     cdef size_t item = <size_t> PyArray_ITEMSIZE(x)
     cdef ndarray result, target
     cdef ody_norm_fn f = K.normalise_f32 if type_num == NPY_FLOAT else K.normalise_f64
+    cdef ody_norm_fn columns = K.normalise_columns_f32 if type_num == NPY_FLOAT else K.normalise_columns_f64
     if out is None:
         result = target = new_like(x, type_num)
     else:
@@ -106,10 +110,10 @@ cdef object forward(const char *op, ody_norm *v, ndarray x, ndarray weight, ndar
     v.weight = NULL if weight is None else PyArray_DATA(weight)
     v.bias = NULL if bias is None else PyArray_DATA(bias)
     if PyArray_SIZE(x) < GIL_WORTH / 4:
-        failed = run_norm(op, f, K.transpose_f32 if type_num == NPY_FLOAT else K.transpose_f64, v, item)
+        failed = run_norm(op, f, columns, v, item)
     else:
         with nogil:
-            failed = run_norm(op, f, K.transpose_f32 if type_num == NPY_FLOAT else K.transpose_f64, v, item)
+            failed = run_norm(op, f, columns, v, item)
     if failed:
         no_memory(op)
     if target is not result:
@@ -127,7 +131,8 @@ cdef tuple backward(const char *op, ody_norm *v, ndarray grad, ndarray x, ndarra
     dims[0] = shape[0]
     dims[1] = shape[1]
     if v.affine_run:
-        grads = new_array(2, dims, type_num)
+        # Runs of one element: their sums are the gradient itself.
+        grads = None if v.run == 1 else new_array(2, dims, type_num)
         products = new_array(2, dims, type_num)
     else:
         grads = new_array(1, dims + 1, type_num)
@@ -139,16 +144,19 @@ cdef tuple backward(const char *op, ody_norm *v, ndarray grad, ndarray x, ndarra
     v.out = PyArray_DATA(dx)
     v.weight = NULL if weight is None else PyArray_DATA(weight)
     v.bias = NULL
-    v.grad_sums = PyArray_DATA(grads)
+    v.grad_sums = NULL if grads is None else PyArray_DATA(grads)
     v.product_sums = PyArray_DATA(products)
     with nogil:
         failed = run_norm(op, K.normalise_backward_f32 if type_num == NPY_FLOAT else K.normalise_backward_f64,
-                          K.transpose_f32 if type_num == NPY_FLOAT else K.transpose_f64, v, item)
+                          K.normalise_backward_columns_f32 if type_num == NPY_FLOAT else K.normalise_backward_columns_f64,
+                          v, item)
     if failed:
         no_memory(op)
     if PyArray_SIZE(x) == 0:
         return dx, np.zeros(shape[1], dx.dtype), np.zeros(shape[1], dx.dtype)
     if v.affine_run:
+        if grads is None:
+            grads = (<object> grad).reshape(dims[0], dims[1])
         return dx, column_sums(products, axis=0), column_sums(grads, axis=0)
     return dx, products, grads
 
@@ -426,7 +434,8 @@ def batch_norm(
     if count == 1:
         raise ShapeError("batch_norm: in training a channel needs more than one value, else it has no variance\n"
                          f"  x: {describe(image)}")
-    if v.run == 1 and count:
+    if v.run == 1 and count > TALL:
+        # Few threads could share the columns: the rows are cut as well. The bits are the same.
         image = contiguous(image)
         flat = (<object> image).reshape(PyArray_DIMS(image)[0], channels)
         mean = column_mean(flat, axis=0)

@@ -119,7 +119,7 @@ cdef extern from "odyssey/runtime.h" nogil:
         size_t shape[64]
         ptrdiff_t stride[64][4]
     void ody_run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t itemsize) noexcept
-    int ody_run_norm(const char *op, ody_norm_fn f, ody_rows_fn transpose, const ody_norm *v, size_t itemsize) noexcept
+    int ody_run_norm(const char *op, ody_norm_fn f, ody_norm_fn columns, const ody_norm *v, size_t itemsize) noexcept
     int ody_run_norm_sums(const char *op, ody_rows_fn f, ody_map_fn add, const ody_rows *r, int sums,
                           size_t itemsize) noexcept
     int ody_run_gather(const char *op, ody_rows_fn f, const ody_rows *r, size_t itemsize) noexcept

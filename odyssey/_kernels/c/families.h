@@ -26,5 +26,6 @@
 #include "sampling.h"
 #include "norms.h"
 #include "normalise.h"
+#include "normalise_columns.h"
 #include "embedding.h"
 #include "dropout.h"

@@ -12,8 +12,7 @@ enum {
 /* ---- groups ------------------------------------------------------------------------------------------------------ */
 
 typedef struct norm_job {
-    ody_norm_fn f;
-    ody_rows_fn transpose;
+    ody_norm_fn f, columns;
     const ody_norm *v;
     size_t itemsize, groups_per_task;
     int failed;
@@ -30,7 +29,7 @@ static ody_norm piece_of(const norm_job *job, size_t start, size_t count) {
     piece.out = (char *)piece.out + place;
     if (piece.grad) {
         piece.grad = (const char *)piece.grad + place;
-        piece.grad_sums = (char *)piece.grad_sums + start * sums;
+        if (piece.grad_sums) piece.grad_sums = (char *)piece.grad_sums + start * sums;
         piece.product_sums = (char *)piece.product_sums + start * sums;
     }
     if (piece.mean && !(piece.flags & ODY_GIVEN)) {
@@ -50,43 +49,24 @@ static void groups_task(void *context, size_t task) {
     job->f(&piece);
 }
 
-/* Groups that are columns of a matrix, as in the batch norm of (N, C): a line of neighbours is transposed into scratch
- * memory, and back. */
+/* Groups that are columns of a matrix, as in the batch norm of (N, C): so many at a time that they stay in the cache. */
 static void columns_task(void *context, size_t task) {
     norm_job *job = context;
-    const size_t item = job->itemsize, tile = LINE / item, n = job->v->runs;
-    const ptrdiff_t step = (ptrdiff_t)(parts(n * item, LINE) * LINE + LINE), row = job->v->run_step;
-    char *memory = ody_alloc(3 * tile * (size_t)step);
+    void *memory = ody_alloc(ODY_NORM_SCRATCH);
     if (!memory) {
         __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
         return;
     }
     const size_t first = task * job->groups_per_task, last = first + count_of(job, task);
-    for (size_t start = first; start < last; start += tile) {
-        ody_norm piece = piece_of(job, start, smaller(tile, last - start));
-        ody_rows in = {.in = {piece.x}, .out = {memory}, .in_step = {row}, .out_step = {step}, .rows = piece.groups, .n = n};
-        job->transpose(&in);
-        piece.x = memory;
-        if (piece.grad) {
-            in.in[0] = piece.grad;
-            in.out[0] = memory + (ptrdiff_t)tile * step;
-            job->transpose(&in);
-            piece.grad = in.out[0];
-        }
-        char *result = memory + 2 * (ptrdiff_t)tile * step;
-        ody_rows back = {.in = {result}, .out = {piece.out}, .in_step = {step}, .out_step = {row}, .rows = n, .n = piece.groups};
-        piece.out = result;
-        piece.group_step = step;
-        piece.run = n;
-        piece.runs = 1;
-        piece.run_step = (ptrdiff_t)(n * item);
-        job->f(&piece);
-        job->transpose(&back);
+    for (size_t start = first; start < last; start += ODY_NORM_COLUMNS) {
+        ody_norm piece = piece_of(job, start, smaller(ODY_NORM_COLUMNS, last - start));
+        piece.scratch = memory;
+        job->columns(&piece);
     }
     ody_free(memory);
 }
 
-int ody_run_norm(const char *op, ody_norm_fn f, ody_rows_fn transpose, const ody_norm *given, size_t itemsize) {
+int ody_run_norm(const char *op, ody_norm_fn f, ody_norm_fn columns_fn, const ody_norm *given, size_t itemsize) {
     ody_norm v = *given;
     const size_t n = v.runs * v.run, bytes = v.groups * n * itemsize * (v.grad ? 3 : 2);
     ody_announce(op, bytes);
@@ -95,7 +75,7 @@ int ody_run_norm(const char *op, ody_norm_fn f, ody_rows_fn transpose, const ody
     const int adjacent = v.run_step == (ptrdiff_t)(v.run * itemsize);
     if (bytes > stream_threshold() && !columns && (adjacent || v.run * itemsize >= LONG_RUN) && v.out != v.x && v.out != v.grad)
         v.flags |= ODY_STREAM;
-    norm_job job = {.f = f, .transpose = transpose, .v = &v, .itemsize = itemsize, .groups_per_task = v.groups};
+    norm_job job = {.f = f, .columns = columns_fn, .v = &v, .itemsize = itemsize, .groups_per_task = v.groups};
     const size_t cost = n * (v.grad ? 6 : 4) * itemsize / sizeof(float) + 64, threads = (size_t)ody_threads();
     if (threads > 1 && v.groups > 1 && v.groups * cost >= 2 * GRAIN)
         job.groups_per_task = larger(GRAIN / cost + 1, parts(v.groups, threads * TASKS));

@@ -6,6 +6,10 @@
 #define RUN(base, g, k) ((real *)((char *)(base) + (ptrdiff_t)(g)*v->group_step + (ptrdiff_t)(k)*v->run_step))
 #define RUN_AFFINE(name, g, k, otherwise)                                                                              \
     (v->name ? *AT(v->name, (ptrdiff_t)((v->first + (g)) % v->period) * v->affine_group + (ptrdiff_t)(k)*v->affine_run) : (otherwise))
+/* Runs of one element each, neighbours: a group is a row, with a row of weights. */
+#define IS_ROW(v) ((v)->run == 1 && (v)->run_step == sizeof(real) && (v)->affine_run == sizeof(real))
+#define GROUP_ROW(name, g, otherwise) (v->name ? RUN_WEIGHTS(name, g) : (otherwise))
+#define RUN_WEIGHTS(name, g) AT(v->name, (ptrdiff_t)((v->first + (g)) % v->period) * v->affine_group)
 #define RUN_STREAMED(v) ((v)->flags & ODY_STREAM && (uintptr_t)out % sizeof(real) == 0)
 #endif
 
@@ -31,7 +35,9 @@ static inline void K(group_moments)(const ody_norm *v, size_t g, real *mean, rea
 static void K(normalise)(const ody_norm *v) {
     const real eps = (real)v->eps;
     const int keeps = !(v->flags & ODY_GIVEN) && v->mean;
-    real mean, variance, next_mean = 0, next_variance = 0;
+    real mean, variance, next_mean = 0, next_variance = 0, ones[LANES], zeros[LANES];
+    v_store(ones, v_splat(1));
+    v_store(zeros, v_splat(R(-0.0)));
     if (v->groups == 0) return;
     K(group_moments)(v, 0, &mean, &variance);
     for (size_t g = 0; g < v->groups; g++) {
@@ -42,7 +48,15 @@ static void K(normalise)(const ody_norm *v) {
         }
         const real scale = 1 / REAL_SQRT(variance + eps);
         const vec m = v_splat(mean);
-        for (size_t k = 0; k < v->runs; k++) {
+        if (IS_ROW(v)) {
+            const real *x = RUN(v->x, g, 0), *weight = GROUP_ROW(weight, g, ones), *bias = GROUP_ROW(bias, g, zeros);
+            const size_t weight_step = v->weight != NULL, bias_step = v->bias != NULL;
+            const vec s = v_splat(scale);
+            real *out = RUN(v->out, g, 0);
+            NORM_MAP(v->runs, RUN_STREAMED(v), const vec w = v_mul(s, SOME(weight + i * weight_step));
+                     const vec y = v_fma(v_sub(SOME(x + i), m), w, SOME(bias + i * bias_step)));
+        }
+        for (size_t k = 0; k < v->runs && !IS_ROW(v); k++) {
             const real *x = RUN(v->x, g, k);
             real *out = RUN(v->out, g, k);
             const vec w = v_splat(scale * RUN_AFFINE(weight, g, k, 1)), b = v_splat(RUN_AFFINE(bias, g, k, R(-0.0)));
@@ -52,6 +66,22 @@ static void K(normalise)(const ody_norm *v) {
         variance = next_variance;
     }
     if (v->flags & ODY_STREAM) ody_fence();
+}
+
+/* A group whose runs are single elements: layer_norm_backward's row, with each element's product kept. */
+ODY_INLINE void K(backward_row)(const ody_norm *v, size_t g, real mean, real scale, const real *ones) {
+    const size_t n = v->runs, weight_step = v->weight != NULL;
+    const real *grad = RUN(v->grad, g, 0), *x = RUN(v->x, g, 0), *weight = GROUP_ROW(weight, g, ones);
+    real *out = RUN(v->out, g, 0), *products = (real *)v->product_sums + g * n;
+    const vec m = v_splat(mean), s = v_splat(scale);
+    vec sum, product;
+    K(norm_products)(grad, x, weight, weight_step, n, m, NULL, &sum, &product);
+    const vec along = v_splat(v_reduce_add(sum) / (real)n);
+    const vec across = v_splat(v_reduce_add(product) / (real)n * scale * scale);
+    NORM_MAP(n, RUN_STREAMED(v), const vec incoming = SOME(grad + i);
+             const vec d = v_sub(SOME(x + i), m); SAVE(products + i, v_mul(v_mul(incoming, d), s));
+             const vec h = v_mul(incoming, SOME(weight + i * weight_step));
+             const vec y = v_mul(v_sub(h, v_fma(d, across, along)), s));
 }
 
 static void K(normalise_backward)(const ody_norm *v) {
@@ -64,6 +94,10 @@ static void K(normalise_backward)(const ody_norm *v) {
         const real scale = 1 / REAL_SQRT(variance + (real)v->eps);
         const vec m = v_splat(mean), s = v_splat(scale);
         vec group_sum = v_zero(), group_product = v_zero();
+        if (IS_ROW(v)) {
+            K(backward_row)(v, g, mean, scale, ones);
+            continue;
+        }
         for (size_t k = 0; k < v->runs; k++) {
             vec a, b;
             K(norm_products)(RUN(v->grad, g, k), RUN(v->x, g, k), ones, 0, v->run, m, NULL, &a, &b);

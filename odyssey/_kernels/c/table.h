@@ -56,7 +56,7 @@ const ody_kernels ODY_TABLE = {
     ROW(sample), ROW(topk_sample), ROW(topp_sample),
     /* norms */
     ROW(rms_norm), ROW(layer_norm), ROW(rms_norm_backward), ROW(layer_norm_backward), ROW(affine),
-    ROW(normalise), ROW(normalise_backward),
+    ROW(normalise), ROW(normalise_backward), ROW(normalise_columns), ROW(normalise_backward_columns),
     /* embedding */
     ROW(embedding), ROW(embedding_backward),
     /* dropout */

@@ -75,8 +75,8 @@ CONVOLUTIONS = (
     Conv(1, 32, 6, 7, 40, 3, padding=(0, 1), groups=2),
     Conv(1, 16, 6, 20, 16, 3, padding=3),
     Conv(1, 16, 4, 530, 16, 3, padding=1),
-    # A kernel for each channel: planes in the lanes, several channels and images to a vector, and strides; rows in them,
-    # whole and cut tiles, bands, other kernels and dilations.
+    # A kernel for each channel: planes in the lanes, several channels and images to a vector, and strides; rows in
+    # them, whole and cut tiles, bands, other kernels and dilations.
     Conv(3, 7, 6, 7, 7, 3, padding=1, groups=7),
     Conv(1, 18, 9, 12, 18, 3, stride=2, padding=1, groups=18),
     Conv(2, 3, 9, 35, 3, 5, padding=2, groups=3),
