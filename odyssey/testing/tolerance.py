@@ -1,7 +1,7 @@
 """How far a fast result may lie from its definition, and where it lies farthest.
 
-A tolerance is small and has a reason; the reason stands beside it in its row of `testing/cases`. `Exact` is for what rounds
-once, `Ulp` for functions of one element, `Gamma` for sums, whose error depends on how much cancels.
+A tolerance is small and has a reason; the reason stands beside it in its row of `testing/cases`. `Exact` is for what
+rounds once, `Ulp` for functions of one element, `Gamma` for sums, whose error depends on how much cancels.
 """
 
 from __future__ import annotations
