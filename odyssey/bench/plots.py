@@ -46,6 +46,9 @@ def plot(name: str, rows: Sequence[Mapping[str, Any]], limits: Sequence[Mapping[
         else:
             _bandwidth(axes, [row for row in mine if not row["work"]["flops"]], limits, threads)
         axes.set_title(f"{threads} thread{'s' * (threads > 1)}", loc="left", fontsize=10, color=PALE)
+        _plain_numbers(axes.yaxis)
+        if counted and axes.get_xlabel() != "bytes moved by a call":
+            _plain_numbers(axes.xaxis)
         axes.grid(True, which="major", color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
         axes.tick_params(which="both", length=0)
@@ -55,6 +58,15 @@ def plot(name: str, rows: Sequence[Mapping[str, Any]], limits: Sequence[Mapping[
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def _plain_numbers(axis: Any) -> None:
+    """1, 2, 5, 10 ... on a logarithmic axis, not powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _rate(
@@ -110,7 +122,7 @@ def _bandwidth(axes: Any, rows: Sequence[Mapping[str, Any]], limits: Sequence[Ma
             axes.annotate(f"copy in {level}", (low * 1.05, rate), color=PALE, fontsize=8, va="bottom")
     _points(axes, rows, sets, sizes, [_nbytes(row) / row["seconds"]["median"] / 1e9 for row in rows])
     axes.set(xscale="log", yscale="log", xlim=(low, high), ylabel="GB/s")
-    ticks = [size for size in (1 << k for k in range(8, 36, 4)) if low <= size <= high]
+    ticks = [size for size in (1 << k for k in range(8, 36, 2)) if low <= size <= high]
     axes.set_xticks(ticks, [_bytes(size) for size in ticks])
     axes.minorticks_off()
     axes.set_xlabel("bytes moved by a call")

@@ -18,7 +18,7 @@ from itertools import repeat
 from math import ceil
 from resource import RUSAGE_SELF, getrusage
 from statistics import quantiles
-from time import perf_counter
+from time import perf_counter, process_time, sleep
 from typing import Any, Protocol, TypeAlias
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Spread",
     "preemptions",
     "race",
+    "settle",
     "undisturbed",
 ]
 
@@ -40,6 +41,8 @@ Check: TypeAlias = Callable[[str, Any], "str | None"]
 
 TOO_MANY_CALLS = 1 << 20
 TRIES = 4
+SETTLING = 12e-3  # seconds between looks at what threads still run: the system counts in steps of up to ten milliseconds
+LONGEST_SETTLING = 0.3
 WARM_UP = 8  # a call that is not timed for so many that are
 
 
@@ -133,6 +136,20 @@ def undisturbed(take: Callable[[], float], count: Callable[[], int] = preemption
     return min(samples), True
 
 
+def settle() -> None:
+    """Wait until the threads of whoever ran before have gone to sleep.
+
+    Thread pools spin for some milliseconds after their last work, OpenMP's too, and a thread that spins keeps a core from
+    the next contender.
+    """
+    began = perf_counter()
+    while perf_counter() - began < LONGEST_SETTLING:
+        wall, busy = perf_counter(), process_time()
+        sleep(SETTLING)
+        if process_time() - busy < 0.2 * (perf_counter() - wall):
+            return
+
+
 @dataclass(frozen=True)
 class Rules:
     """How long to race.
@@ -224,6 +241,7 @@ def race(
     """Check every contender's result, then time those that are right.
 
     Each sample is preceded by some calls that are not timed: they bring back to the caches what the others displaced.
+    Before it the threads of the contender before come to rest.
     The order rotates from round to round, so nobody always follows the same neighbour.
 
     Args:
@@ -256,6 +274,7 @@ def race(
             shift = len(rounds) % len(runners)
             for runner in (*runners[shift:], *runners[:shift]):
                 count = calls[runner.name]
+                settle()
                 runner.sample(ceil(count / WARM_UP))
                 seconds, spoilt = undisturbed(partial(runner.sample, count), preempted)
                 spent += seconds

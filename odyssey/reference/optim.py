@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from odyssey.errors import LayoutError
 from odyssey.reference._arrays import reals, same_shape, wide
 from odyssey.typing import Array
 
@@ -236,6 +237,9 @@ def clip_grad_norm(grads: Iterable[Array], max_norm: float, eps: float = 1e-6) -
     grads = list(grads)
     if not grads:
         return np.zeros((), np.float32)[()]
+    for grad in grads:
+        if not isinstance(grad, np.ndarray):
+            raise LayoutError(f"clip_grad_norm: gradients are scaled in place, so they must be NumPy arrays, not {grad!r}")
     arrays = reals(**{f"grads_{i}": grad for i, grad in enumerate(grads)})
     total = np.sqrt(sum(np.sum(wide(grad) ** 2) for grad in arrays))
     if np.isfinite(total) and max_norm < total + eps:

@@ -53,7 +53,7 @@ def pack(weight: ArrayLike, dtype: str | None = None) -> PackedWeight:
     array = np.asarray(weight)
     name = array.dtype.name
     chosen = name if dtype is None else dtype
-    if name not in ("float32", "float64", "float16", "bfloat16"):
+    if name not in ("float32", "float64", "float16", "bfloat16") or not array.dtype.isnative:
         raise DTypeError(explain("weight must be float32, float64, float16 or bfloat16", describe(weight=array)))
     if chosen not in FORMATS:
         raise ValueError(f"dtype must be one of {', '.join(map(repr, FORMATS))}, not {dtype!r}")
