@@ -48,7 +48,8 @@ cdef ndarray check_mask(object given, ndarray query, ndarray key, int type_num, 
     """The mask as it will be walked: bool, or of the type of the others."""
     cdef ndarray m = as_array(given, op)
     cdef int ndim = PyArray_NDIM(query), own = PyArray_NDIM(m), axis
-    cdef npy_intp size, expected
+    cdef npy_intp size
+    cdef bint fits = True
     if PyArray_TYPE(m) != NPY_BOOL:
         if PyArray_TYPE(m) != type_num or not cnp.PyArray_ISNOTSWAPPED(m):
             raise DTypeError(f"{op.decode()}: attn_mask must be bool (True: the key takes part) or, to be added to the "
@@ -56,12 +57,15 @@ cdef ndarray check_mask(object given, ndarray query, ndarray key, int type_num, 
                              f"  remedy: attn_mask.astype(bool), or attn_mask.astype(query.dtype), which copies")
         if not PyArray_CHKFLAGS(m, NPY_ARRAY_ALIGNED):
             m = contiguous(m)
-    for axis in range(1, max(own, ndim) + 1):
-        size = PyArray_DIMS(m)[own - axis] if axis <= own else 1
-        expected = PyArray_DIMS(key)[ndim - 2] if axis == 1 else PyArray_DIMS(query)[ndim - axis] if axis <= ndim else 1
-        if size != 1 and size != expected:
-            raise ShapeError(f"{op.decode()}: attn_mask must broadcast to (..., heads, queries, keys)\n"
-                             f"  query: {describe(query)}    key: {describe(key)}    attn_mask: {describe(m)}")
+    # np.broadcast_to's rule: axes in front of those of the scores do not fit, not even ones of 1.
+    for axis in range(1, min(own, ndim) + 1):
+        size = PyArray_DIMS(m)[own - axis]
+        fits = fits and (size == 1 or size == (PyArray_DIMS(key)[ndim - 2] if axis == 1 else PyArray_DIMS(query)[ndim - axis]))
+    if not fits or own > ndim:
+        ones = own - ndim if own > ndim and set((<object> m).shape[:own - ndim]) == {1} else 0
+        remedy = f"\n  remedy: attn_mask.reshape({(<object> m).shape[ones:]})" if fits and ones else ""
+        raise ShapeError(f"{op.decode()}: attn_mask must broadcast to (..., heads, queries, keys)\n"
+                         f"  query: {describe(query)}    key: {describe(key)}    attn_mask: {describe(m)}{remedy}")
     return m
 
 

@@ -497,6 +497,9 @@ def batch_norm_backward(
         mean = per_channel(running_mean, image, "batch_norm_backward", "running_mean")
         variance = per_channel(running_var, image, "batch_norm_backward", "running_var")
         given_statistics(&v, mean, variance)
+    else:  # not read, but refused where the forward would have refused them
+        per_channel(running_mean, image, "batch_norm_backward", "running_mean")
+        per_channel(running_var, image, "batch_norm_backward", "running_var")
     return backward("batch_norm_backward", &v, incoming, image, scale)
 
 

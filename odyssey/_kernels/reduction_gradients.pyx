@@ -34,6 +34,13 @@ cdef ndarray kept(ndarray reduced, ndarray x, tuple axes, const char *op, str na
     return (<object> reduced).reshape(wide)
 
 
+cdef ndarray result_like(object out, ndarray x, const char *op):
+    """out, which must be as x is, or a new array."""
+    if out is None:
+        return new_like(x, cnp.PyArray_TYPE(x))
+    return checked_out(out, PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), op)
+
+
 cdef tuple taken(object grad, object x, const char *op):
     cdef ndarray g = as_array(grad, op), array = as_array(x, op)
     same_type(g, real_type(array, op, "x"), op, "grad")
@@ -47,7 +54,7 @@ def var_backward(
     ddof: int = 0,
     out: Array | None = None,
 ) -> Array:
-    """grad * 2 (x - mean) / (n - ddof), the gradient of `var`.
+    """grad * 2 (x - mean) / (n - ddof), the gradient of `var`; NaN where n <= ddof allows none.
 
     Args:
         grad: of the result's shape, with or without the reduced axes kept.
@@ -63,19 +70,20 @@ def var_backward(
     >>> od.var_backward(np.float32(1), np.float32([1, 2, 3]), ddof=1)
     array([-1.,  0.,  1.], dtype=float32)
     """
-    cdef ndarray g, array
+    cdef ndarray g, array, result
     g, array = taken(grad, x, "var_backward")
     axes = reduced_axes(axis, array, "var_backward")
     g = kept(g, array, axes, "var_backward", "grad")
     n = 1
     for one in axes:
         n *= (<object> array).shape[one]
-    if (<object> array).size == 0:
-        return np.empty_like(array) if out is None else out
-    centred = np.asarray(subtract(array, mean(array, axes, True)))
-    # The gradient first: scaled before, a tiny one could vanish and leave 0 * inf.
-    result = multiply(centred, g, centred if out is None else out)
-    return scale(result, 2.0 / (n - ddof) if n > ddof else np.inf, result)
+    result = result_like(out, array, "var_backward")
+    if (<object> array).size:
+        centred = np.asarray(subtract(array, mean(array, axes, True), result if out is None else None))
+        # The gradient first: scaled before, a tiny one could vanish and leave 0 * inf.
+        multiply(centred, g, result)
+        scale(result, 2.0 / (n - ddof) if n > ddof else np.nan, result)
+    return result if out is None else out
 
 
 def norm_backward(
@@ -101,16 +109,19 @@ def norm_backward(
     >>> od.norm_backward(np.float32([1]), np.float32([[3, 4]]), np.float32([5]), axis=1)
     array([[0.6, 0.8]], dtype=float32)
     """
-    cdef ndarray g, array, length
+    cdef ndarray g, array, length, result
     g, array = taken(grad, x, "norm_backward")
     length = as_array(y, "norm_backward")
     same_type(length, real_type(array, "norm_backward", "x"), "norm_backward", "y")
     axes = reduced_axes(axis, array, "norm_backward")
     g = kept(g, array, axes, "norm_backward", "grad")
     length = kept(length, array, axes, "norm_backward", "y")
+    result = result_like(out, array, "norm_backward")
     # x / inf is the 0 that a length of 0 asks for.
-    unit = np.asarray(divide(array, np.where(length == 0, np.array(np.inf, (<object> length).dtype), length)))
-    return multiply(unit, g, unit if out is None else out)
+    divisor = np.where(length == 0, np.array(np.inf, (<object> length).dtype), length)
+    unit = np.asarray(divide(array, divisor, result if out is None else None))
+    multiply(unit, g, result)
+    return result if out is None else out
 
 
 cdef object to_first(const char *op, object find, object grad, object x, object axis, object out):
@@ -119,10 +130,8 @@ cdef object to_first(const char *op, object find, object grad, object x, object 
     g, array = taken(grad, x, op)
     axes = reduced_axes(axis, array, op)
     g = kept(g, array, axes, op, "grad")
-    if out is None:
-        result = new_like(array, cnp.PyArray_TYPE(array))
-    else:
-        result = checked_out(out, PyArray_NDIM(array), cnp.PyArray_DIMS(array), cnp.PyArray_TYPE(array), op)
+    result = result_like(out, array, op)
+    if out is not None:
         check_overlap(result, array, op, "x")
         check_overlap(result, g, op, "grad")
     outer = PyArray_NDIM(array) - len(axes)

@@ -38,6 +38,7 @@ def cross_entropy(
     np.float32(0.6931472)
     """
     logits = real("logits", logits)
+    weight = _checked_weight(logits, weight)
     label, taken = _column_of_labels(logits, labels, ignore_index)
     target = _targets(logits, label, label_smoothing, weight)
     z = wide(logits) - np.max(wide(logits), axis=1, keepdims=True, initial=-np.inf)
@@ -72,6 +73,7 @@ def cross_entropy_backward(
            [ 0.  ,  0.  ]], dtype=float32)
     """
     grad, logits = reals(grad=grad, logits=logits)
+    weight = _checked_weight(logits, weight)
     label, taken = _column_of_labels(logits, labels, ignore_index)
     if grad.shape != (logits.shape[:1] if reduction == "none" else ()):
         raise ShapeError(
@@ -88,7 +90,16 @@ def cross_entropy_backward(
     return deliver(np.where(taken[:, np.newaxis], gradient, 0), logits.dtype, out)
 
 
-def _targets(logits: Array, label: Array, smoothing: float, weight: ArrayLike | None) -> Array:
+def _checked_weight(logits: Array, weight: ArrayLike | None) -> Array | None:
+    if weight is None:
+        return None
+    logits, weight = reals(logits=logits, weight=weight)
+    if weight.shape != logits.shape[1:]:
+        raise ShapeError(explain("weight must be (C,) for logits (N, C)", describe(logits=logits, weight=weight)))
+    return weight
+
+
+def _targets(logits: Array, label: Array, smoothing: float, weight: Array | None) -> Array:
     """What each row asks of each class, (N, C)."""
     if not 0 <= smoothing <= 1:
         raise ValueError(f"label_smoothing must be in [0, 1], not {smoothing!r}")
@@ -96,9 +107,6 @@ def _targets(logits: Array, label: Array, smoothing: float, weight: ArrayLike | 
     targets = (1 - smoothing) * (np.arange(classes) == label) + np.full((1, classes), smoothing / max(classes, 1))
     if weight is None:
         return np.asarray(wide(targets.astype(np.float64)))
-    logits, weight = reals(logits=logits, weight=weight)
-    if weight.shape != (classes,):
-        raise ShapeError(explain("weight must be (C,) for logits (N, C)", describe(logits=logits, weight=weight)))
     return np.asarray(targets * wide(weight))
 
 
@@ -119,9 +127,9 @@ def _column_of_labels(logits: Array, given: ArrayLike, ignore_index: int) -> tup
     return np.where(taken, labels, 0).reshape(-1, 1), taken
 
 
-def _divisor(label: Array, taken: Array, weight: ArrayLike | None, reduction: str) -> Any:
+def _divisor(label: Array, taken: Array, weight: Array | None, reduction: str) -> Any:
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f'reduction must be "none", "mean" or "sum", not {reduction!r}')
     if reduction != "mean":
         return 1
-    return np.sum(taken) if weight is None else np.sum(wide(np.asarray(weight))[label[taken, 0]])
+    return np.sum(taken) if weight is None else np.sum(wide(weight)[label[taken, 0]])

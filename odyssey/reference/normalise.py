@@ -64,7 +64,8 @@ def instance_norm(
     array([-1.,  1.], dtype=float32)
     """
     x = _with_space("instance_norm", x)
-    return group_norm(x, x.shape[1], weight, bias, eps, out)
+    # Without channels there is one group, of nothing.
+    return group_norm(x, max(x.shape[1], 1), weight, bias, eps, out)
 
 
 def instance_norm_backward(
@@ -76,7 +77,7 @@ def instance_norm_backward(
     array([3.], dtype=float32)
     """
     x = _with_space("instance_norm_backward", x)
-    return group_norm_backward(grad, x, x.shape[1], weight, eps)
+    return group_norm_backward(grad, x, max(x.shape[1], 1), weight, eps)
 
 
 def batch_norm(
@@ -100,6 +101,7 @@ def batch_norm(
     x, factor, shift = _operands("batch_norm", x, weight=weight, bias=bias)
     mean, var = _statistics("batch_norm", x, running_mean, running_var, training)
     if training:
+        _check_writable(running_mean, running_var)
         count = x.size // max(x.shape[1], 1)
         if count == 1:
             raise ShapeError(explain("batch_norm: in training a channel needs more than one value", describe(x=x)))
@@ -243,13 +245,18 @@ def _statistics(
     return mean, var
 
 
+def _check_writable(*running: Any) -> None:
+    for one in running:
+        if one is not None and not (isinstance(one, np.ndarray) and one.flags.writeable):
+            raise LayoutError(
+                "batch_norm: running statistics are updated in place, so they must be writable NumPy arrays"
+            )
+
+
 def _follow(running: Any, found: Array, momentum: float) -> None:
     """running = (1 - momentum) · running + momentum · found, in place."""
-    if running is None:
-        return
-    if not (isinstance(running, np.ndarray) and running.flags.writeable):
-        raise LayoutError("batch_norm: running statistics are updated in place, so they must be writable NumPy arrays")
-    running[...] = (1 - momentum) * wide(running) + momentum * found.reshape(-1)
+    if running is not None:
+        running[...] = (1 - momentum) * wide(running) + momentum * found.reshape(-1)
 
 
 def _gradients(dx: Array, g: Array, normal: Array, x: Array) -> tuple[Array, Array, Array]:

@@ -239,8 +239,12 @@ def clip_grad_norm(grads: Iterable[Array], max_norm: float, eps: float = 1e-6) -
         return np.zeros((), np.float32)[()]
     for grad in grads:
         if not isinstance(grad, np.ndarray):
-            raise LayoutError(f"clip_grad_norm: gradients are scaled in place, so they must be NumPy arrays, not {grad!r}")
+            raise LayoutError(
+                f"clip_grad_norm: gradients are scaled in place, so they must be NumPy arrays, not {grad!r}"
+            )
     arrays = reals(**{f"grads_{i}": grad for i, grad in enumerate(grads)})
+    if not all(grad.flags.writeable for grad in arrays):
+        raise LayoutError("clip_grad_norm: gradients are scaled in place, and one is read-only")
     total = np.sqrt(sum(np.sum(wide(grad) ** 2) for grad in arrays))
     if np.isfinite(total) and max_norm < total + eps:
         for grad in arrays:

@@ -70,7 +70,7 @@ def var_backward(
     ddof: int = 0,
     out: Array | None = None,
 ) -> Array:
-    """grad · 2 (x - mean) / (n - ddof), of x's shape.
+    """grad · 2 (x - mean) / (n - ddof), of x's shape; NaN where n <= ddof.
 
     >>> var_backward(np.float32(1), np.float32([1, 2, 3]), ddof=1)
     array([-1.,  0.,  1.], dtype=float32)
@@ -79,7 +79,7 @@ def var_backward(
     z = wide(x)
     n = _count(x, axis)
     centred = z - np.divide(np.sum(z, axis=axis, keepdims=True), n)
-    return deliver(_kept("grad", grad, x, axis) * 2 * centred / np.maximum(n - ddof, 0), x.dtype, out)
+    return deliver(_kept("grad", grad, x, axis) * 2 * centred / (n - ddof if n > ddof else np.nan), x.dtype, out)
 
 
 def max(

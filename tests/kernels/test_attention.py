@@ -138,6 +138,8 @@ def test_masks_broadcast():
         ({"query": draw(8)}, ShapeError, "heads, queries, depth"),
         ({"value": draw(2, 5, 8)}, ShapeError, "one value for each key"),
         ({"attn_mask": np.ones((4, 6), bool)}, ShapeError, "broadcast"),
+        ({"attn_mask": np.ones((1, 2, 5, 6), bool)}, ShapeError, r"reshape\(\(2, 5, 6\)\)"),
+        ({"attn_mask": np.ones((3, 2, 5, 6), bool)}, ShapeError, "broadcast"),
         ({"attn_mask": np.ones((5, 6), np.int64)}, DTypeError, "bool"),
         ({"key": draw(2, 6, 8, dtype=np.float64)}, DTypeError, "one dtype"),
         ({"out": np.zeros((2, 5, 9), np.float32)}, ShapeError, "out"),

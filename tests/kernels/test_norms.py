@@ -92,6 +92,14 @@ def test_running_statistics_learn_in_training_only(isa, shape):
     equal(od.batch_norm(x, None, None, training=True), od.batch_norm(x, mean, var, training=True))
 
 
+@pytest.mark.parametrize("ops", [od, od.reference], ids=["fast", "reference"])
+def test_images_without_channels_are_normed_to_themselves(ops):
+    x, none = np.empty((2, 0, 3), np.float32), np.empty(0, np.float32)
+    equal(ops.instance_norm(x), x)
+    for found, expected in zip(ops.instance_norm_backward(x, x), (x, none, none), strict=True):
+        equal(found, expected)
+
+
 def test_running_statistics_may_lie_anywhere():
     x = drawn(5, 4, 3)
     store = np.zeros((4, 2), np.float32)
@@ -162,5 +170,9 @@ def test_arguments_that_do_not_fit_are_named():
     frozen.flags.writeable = False
     with pytest.raises(LayoutError, match="updated in place"):
         od.batch_norm(x, frozen, frozen, training=True)
+    with pytest.raises(LayoutError, match="updated in place"):
+        od.batch_norm(x[:0], frozen, frozen, training=True)
+    with pytest.raises(ShapeError, match=r"running_var must be \(6,\)"):
+        od.batch_norm_backward(x, x, frozen, row, training=True)
     with pytest.raises(ShapeError, match="one entry for each output"):
         od.fold_batch_norm(np.ones((2, 3), np.float32), None, row, row)

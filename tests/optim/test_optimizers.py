@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import odyssey as od
-from odyssey.errors import FormatError, ShapeError
+from odyssey.errors import FormatError, LayoutError, ShapeError
 
 START = np.array([1.0, -2.0, 3.0, 0.5])
 SCALE = np.array([1.0, 3.0, 0.2, 10.0])
@@ -150,6 +150,15 @@ def test_gradients_of_no_finite_norm_stay_as_they_are(bad):
     assert not np.isfinite(od.clip_grad_norm(grads, 1.0))
     assert grads[0].tolist() == [1.0, 2.0]
     assert od.clip_grad_norm([], 1.0) == 0.0
+
+
+@pytest.mark.parametrize("ops", [od, od.reference], ids=["fast", "reference"])
+@pytest.mark.parametrize("size", [0, 2])
+def test_read_only_gradients_are_refused_though_nothing_be_clipped(ops, size):
+    grad = np.zeros(size, np.float32)
+    grad.flags.writeable = False
+    with pytest.raises(LayoutError, match="read-only"):
+        ops.clip_grad_norm([grad], 1.0)
 
 
 def test_parameters_without_a_gradient_are_left_alone():
