@@ -4,6 +4,7 @@
 runs it with one, two and three threads, more than the machine may have.
 """
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,13 @@ def pytest_report_header() -> str:
     usable = od.isa.available()
     missing = [name for name in od.isa.found() if name not in usable]
     return f"instruction sets: {', '.join(usable)}; not on this machine: {', '.join(missing) or 'none'}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Ctrl-C reaches tests and the processes they start, also where a shell began the run in the background."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=od.isa.found())

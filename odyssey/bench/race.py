@@ -41,7 +41,7 @@ Check: TypeAlias = Callable[[str, Any], "str | None"]
 
 TOO_MANY_CALLS = 1 << 20
 TRIES = 4
-SETTLING = 12e-3  # seconds between looks at what threads still run: the system counts in steps of up to ten milliseconds
+SETTLING = 12e-3  # seconds between looks at what threads still run, which the system counts in steps of up to 10 ms
 LONGEST_SETTLING = 0.3
 WARM_UP = 8  # a call that is not timed for so many that are
 
@@ -139,8 +139,8 @@ def undisturbed(take: Callable[[], float], count: Callable[[], int] = preemption
 def settle() -> None:
     """Wait until the threads of whoever ran before have gone to sleep.
 
-    Thread pools spin for some milliseconds after their last work, OpenMP's too, and a thread that spins keeps a core from
-    the next contender.
+    Thread pools spin for some milliseconds after their last work, OpenMP's too, and a thread that spins keeps a core
+    from the next contender.
     """
     began = perf_counter()
     while perf_counter() - began < LONGEST_SETTLING:

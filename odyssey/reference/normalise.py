@@ -233,8 +233,8 @@ def _statistics(
     running = {"running_mean": running_mean, "running_var": running_var}
     if training:
         given = {name: row for name, row in running.items() if row is not None}
-        for name, row in zip(given, reals(x=x, **given)[1:], strict=True):
-            _per_channel(op, name, row, x)
+        for name, values in zip(given, reals(x=x, **given)[1:], strict=True):
+            _per_channel(op, name, values, x)
         mean = _mean(wide(x), _but_channels(x))
         return mean, _mean((wide(x) - mean) ** 2, _but_channels(x))
     for name, row in running.items():
