@@ -294,7 +294,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None, activation: str |
 def prelu_backward_weight(grad: Array, x: Array, weight: Array) -> Array:
     """Σ|x · grad| over what an entry of weight serves."""
     zeros = np.zeros_like(weight, dtype=np.float64)
-    return np.asarray(reference.prelu_backward(np.abs(wide64(grad)), -np.abs(wide64(x)), zeros)[1])
+    return np.abs(reference.prelu_backward(np.abs(wide64(grad)), wide64(x), zeros)[1])
 
 
 def wide64(array: Array) -> Array:
