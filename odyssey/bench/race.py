@@ -10,6 +10,7 @@ A contender whose result is wrong is refused: it is named, and not timed.
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ from itertools import repeat
 from math import ceil
 from resource import RUSAGE_SELF, getrusage
 from statistics import quantiles
-from time import perf_counter, process_time, sleep
+from threading import get_native_id
+from time import perf_counter, sleep
 from typing import Any, Protocol, TypeAlias
 
 __all__ = [
@@ -41,7 +43,7 @@ Check: TypeAlias = Callable[[str, Any], "str | None"]
 
 TOO_MANY_CALLS = 1 << 20
 TRIES = 4
-SETTLING = 12e-3  # seconds between looks at what threads still run, which the system counts in steps of up to 10 ms
+SETTLING = 1e-3  # seconds between looks at what threads still run
 LONGEST_SETTLING = 0.3
 WARM_UP = 8  # a call that is not timed for so many that are
 
@@ -136,18 +138,33 @@ def undisturbed(take: Callable[[], float], count: Callable[[], int] = preemption
     return min(samples), True
 
 
-def settle() -> None:
+def settle(busy: Callable[[], int] | None = None) -> None:
     """Wait until the threads of whoever ran before have gone to sleep.
 
     Thread pools spin for some milliseconds after their last work, OpenMP's too, and a thread that spins keeps a core
     from the next contender.
     """
+    busy = busy or busy_threads
     began = perf_counter()
-    while perf_counter() - began < LONGEST_SETTLING:
-        wall, busy = perf_counter(), process_time()
+    while busy() and perf_counter() - began < LONGEST_SETTLING:
         sleep(SETTLING)
-        if process_time() - busy < 0.2 * (perf_counter() - wall):
-            return
+
+
+def busy_threads() -> int:
+    """How many other threads of this process are running, or would if they were given a processor."""
+    own, count = str(get_native_id()), 0
+    try:
+        others = [name for name in os.listdir("/proc/self/task") if name != own]
+    except OSError:
+        return 0  # not Linux: nobody waits
+    for name in others:
+        try:
+            with open(f"/proc/self/task/{name}/stat", "rb") as file:
+                # The state follows the name, which stands in parentheses and may hold any character.
+                count += file.read().rpartition(b")")[2].split(maxsplit=1)[0] == b"R"
+        except OSError:
+            pass  # it has ended
+    return count
 
 
 @dataclass(frozen=True)

@@ -202,6 +202,31 @@ static void exercise_ody_columns_fn(ody_columns_fn f, int bits) {
     }
 }
 
+/* Groups that are the columns of a matrix. */
+static void exercise_norm_columns(ody_norm_fn f, int bits) {
+    const size_t item = (size_t)bits / 8;
+    static const size_t groups[] = {1, 7, 16, 33, 100};
+    void *scratch = aligned_alloc(64, ODY_NORM_SCRATCH);
+    for (int wild = 0; wild < 2; wild++) {
+        prepare(bits, wild);
+        for (int s = 0; s < 5; s++)
+            for (int kind = 0; kind < 4; kind++) {
+                const size_t n = groups[s], rows = kind & 1 ? 70 : 5; /* beyond a chain of the gradient's sums, and not */
+                ody_norm v = {.x = in[0], .grad = in[1], .weight = kind & 1 ? NULL : in[2], .bias = kind & 1 ? NULL : in[3],
+                              .out = out[0], .mean = out[1], .variance = out[1] + 100 * item, .grad_sums = out[2],
+                              .product_sums = out[2] + 100 * item, .groups = n, .runs = rows, .run = 1, .first = 1,
+                              .period = n, .eps = 0.25, .run_step = (ptrdiff_t)(n * item), .group_step = (ptrdiff_t)item,
+                              .affine_group = (ptrdiff_t)item, .scratch = scratch};
+                if (kind & 2) v.flags = ODY_GIVEN, v.mean = in[2], v.variance = in[3];
+                f(&v);
+                absorb(out[0], rows * n, bits);
+                absorb(out[1], 200, bits);
+                absorb(out[2], 200, bits);
+            }
+    }
+    free(scratch);
+}
+
 /* Groups of adjacent runs with a weight each, as group norm's, and of distant runs with one, as batch norm's. */
 static void exercise_ody_norm_fn(ody_norm_fn f, int bits) {
     const size_t item = (size_t)bits / 8;
@@ -278,13 +303,14 @@ static void exercise_pool(ody_pool_fn f, ody_pool_workspace_fn workspace, int bi
     }
 }
 
-/* A convolution whole, in one piece for each group, in each direction. */
+/* A convolution whole, in one piece for each group, or for all planes where it is depthwise, in each direction. */
 static void exercise_conv(ody_conv_fn f, ody_conv_fn pack, ody_conv_sizes_fn sizes, int bits, int direction) {
     static const struct { size_t batch, channels, height, width, outputs, kernel, stride, padding, dilation, groups; } shape[] = {
         {1, 1, 9, 12, 6, 5, 1, 0, 1, 1},   {3, 4, 7, 7, 17, 3, 1, 1, 1, 1},  {2, 6, 11, 9, 4, 3, 2, 1, 1, 2},
         {1, 2, 12, 12, 3, 3, 2, 1, 4, 1},  {2, 40, 5, 6, 9, 1, 1, 0, 1, 1},  {19, 3, 3, 3, 5, 3, 1, 1, 1, 1},
         {33, 4, 6, 6, 15, 3, 1, 1, 1, 1},  {18, 4, 6, 7, 2, 3, 2, 1, 1, 2},  {70, 2, 5, 5, 3, 5, 1, 2, 1, 1},
         {1, 45, 10, 10, 8, 3, 1, 1, 1, 1}, {20, 3, 1, 1, 4, 1, 1, 0, 1, 1},
+        {2, 5, 9, 21, 5, 3, 1, 1, 1, 5},   {3, 7, 6, 5, 7, 3, 2, 1, 1, 7},
     };
     for (size_t s = 0; s < sizeof shape / sizeof *shape; s++)
         for (int kind = 0; kind < 2; kind++) {
@@ -309,13 +335,14 @@ static void exercise_conv(ody_conv_fn f, ody_conv_fn pack, ody_conv_sizes_fn siz
             sizes(&v, &need);
             v.packed = aligned_alloc(64, need.packed / 64 * 64 + 64);
             v.workspace = aligned_alloc(64, need.workspace / 64 * 64 + 64);
-            v.images = v.batch;
+            const size_t pieces = need.planes ? 1 : v.groups;
+            v.images = need.planes ? v.batch * v.groups : v.batch;
             v.tile_end = need.tiles;
             v.channel_end = v.channels / v.groups;
-            for (v.group = 0; v.group < v.groups && pack; v.group++) pack(&v);
+            for (v.group = 0; v.group < pieces && pack; v.group++) pack(&v);
             if (direction < 2) {
                 v.rows = direction ? v.height : v.out_height;
-                for (v.group = 0; v.group < v.groups; v.group++) f(&v);
+                for (v.group = 0; v.group < pieces; v.group++) f(&v);
             } else {
                 for (v.row = 0; v.row < need.rows; v.row++)
                     for (v.group = 0; v.group < v.groups; v.group++) f(&v);
@@ -403,6 +430,11 @@ int main(void) {
     state = 1;                                                                                                         \
     hash = 14695981039346656037u;                                                                                      \
     exercise_pool(TABLE.name, TABLE.pool_workspace_f##bits, bits, strncmp(#name, "global", 6) == 0);                   \
+    printf("%s %016" PRIx64 "\n", #name, hash);
+#define NORM_COLUMNS_SLOT(name, bits)                                                                                  \
+    state = 1;                                                                                                         \
+    hash = 14695981039346656037u;                                                                                      \
+    exercise_norm_columns(TABLE.name, bits);                                                                           \
     printf("%s %016" PRIx64 "\n", #name, hash);
 #define CONV_SLOT(name, pack, sizes, bits, direction)                                                                  \
     state = 1;                                                                                                         \
