@@ -31,8 +31,9 @@ ODY_INLINE const real *K(operand)(const ody_map *m, int k, real *copies) {
 #define PART_1 const vec a = PART(a);
 #define PART_2 PART_1 const vec b = PART(b);
 #define PART_3 PART_2 const vec c = PART(c);
-#define EITHER_1 const vec a = part == LANES ? FULL(a) : PART(a);
-#define EITHER_2 EITHER_1 const vec b = part == LANES ? FULL(b) : PART(b);
+#define NEAR(x) v_load(in_##x + i * step_##x)
+#define EITHER_1 const vec a = part == LANES ? NEAR(a) : PART(a);
+#define EITHER_2 EITHER_1 const vec b = part == LANES ? NEAR(b) : PART(b);
 
 #define MAP_HEAD(INPUTS, SETUP)                                                                                        \
     OPERANDS_##INPUTS                                                                                                  \
