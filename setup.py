@@ -29,15 +29,16 @@ SOURCES = sorted(str(path) for path in Path(KERNELS, "c").glob("*.c"))
 COMMON = ["-g0", "-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-fPIC", "-Wall", "-Wextra"]
 COMMON += os.environ.get("ODYSSEY_CFLAGS", "").split()
 
-# Instruction set -> compiler flags.
+# Instruction set -> compiler flags. The scalar set is for machines that have no other, and for comparing bits: it is made
+# small, less than half of what -O3 makes of it, since arithmetic that calls fmaf is not fast either way.
 INSTRUCTION_SETS = {
     "x86_64": {
-        "scalar": [],
+        "scalar": ["-Os"],
         "avx2": ["-mavx2", "-mfma", "-mf16c", "-mbmi2"],
         "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma", "-mf16c", "-mbmi2",
                    "-mprefer-vector-width=512"],
     },
-    "aarch64": {"scalar": [], "neon": []},
+    "aarch64": {"scalar": ["-Os"], "neon": []},
 }
 # Beside a set's table: kernels for precision="native", outside the bits rule.
 NATIVE = {"avx512": ["-mavx512bf16"]}
