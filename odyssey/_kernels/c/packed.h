@@ -9,8 +9,10 @@
 #if defined(ODY_ISA_AVX512)
 enum {
     PACKED_TILE = 8,
-    PACKED_ROWS = 64, /* of A that need no widened block */
+    PACKED_ROWS = 48, /* of A that need no widened block: with 64 of it and of their sums L1 is full */
 };
+/* Where widening takes two operations, not half a one or none, tiles of seven and eight rows lose. */
+#define PACKED_TILE_FOR(format) ((format) == ODY_F16 || (format) == ODY_INT8 ? 6 : PACKED_TILE)
 #define PACKED_VECS_FOR(rows) ((rows) <= 6 ? 4 : 2)
 #define PACKED_TILES(CASE, format)                                                                                     \
     CASE(1, 4, format) CASE(2, 4, format) CASE(3, 4, format) CASE(4, 4, format) CASE(5, 4, format) CASE(6, 4, format)  \
@@ -20,11 +22,12 @@ enum {
     PACKED_TILE = 3,
     PACKED_ROWS = 16,
 };
+#define PACKED_TILE_FOR(format) ((void)(format), PACKED_TILE)
 #define PACKED_VECS_FOR(rows) ((rows) == 1 ? 4 : 2)
 #define PACKED_TILES(CASE, format) CASE(1, 4, format) CASE(2, 2, format) CASE(3, 2, format)
 #endif
 enum {
-    PACKED_DEPTH = 64,  /* rows of a panel between two tiles of A, which find them in L1; even */
+    PACKED_DEPTH = 64,   /* rows of a panel between two tiles of A, which find them in L1; even */
     PACKED_AHEAD = 1024, /* bytes to fetch ahead where one tile takes a panel whole */
 };
 #define PACKED_KEY(rows, vecs) ((rows) * 16 + (vecs))
@@ -62,8 +65,8 @@ static const char *K(panel_of)(const ody_gemm *g, size_t j) {
         }                                                                                                              \
     }
 
-/* rows x vecs sums go on over `depth` rows of a panel; a holds (k, a_step), sums are sum_row apart. With each row, or pair
- * of bfloat16, a part of what comes next is fetched into L2, fetch_step bytes after the last. */
+/* rows x vecs sums go on over `depth` rows of a panel; a holds (k, a_step), sums are sum_row apart. With each row, or
+ * pair of bfloat16, a part of what comes next is fetched into L2, fetch_step bytes after the last. */
 ODY_INLINE void K(packed_tile)(const int rows, const int vecs, const int format, size_t depth, const real *a,
                                size_t a_step, const char *b, real *sums, size_t sum_row, const char *fetch,
                                size_t fetch_step) {
@@ -178,7 +181,7 @@ static void K(packed)(const ody_gemm *g) {
     const real *from = g->a;
     for (size_t r = 0; r < m; r++)
         for (size_t i = 0; i < k; i++) a[i * m + r] = from[(ptrdiff_t)r * g->a_row + (ptrdiff_t)i * g->a_col];
-    const size_t tiles = (m + PACKED_TILE - 1) / PACKED_TILE;
+    const size_t most = (size_t)PACKED_TILE_FOR(g->format), tiles = (m + most - 1) / most;
     for (size_t j = 0; j < n; j += K(PANEL)) {
         const size_t columns = n - j < K(PANEL) ? n - j : K(PANEL);
         for (size_t v = 0; v < K(PANEL); v += LANES) {
@@ -193,11 +196,13 @@ static void K(packed)(const ody_gemm *g) {
             const size_t depth = k - i < step ? k - i : step;
             /* Several passes over this block: each fetches its share of the next one. */
             const char *block = b + i * K(panel_row)(g->format), *fetch = block + PACKED_AHEAD;
-            const size_t steps = g->format == ODY_BF16 ? (depth + 1) / 2 : depth, bytes = depth * K(panel_row)(g->format);
+            const size_t steps = g->format == ODY_BF16 ? (depth + 1) / 2 : depth;
+            const size_t bytes = depth * K(panel_row)(g->format);
             size_t fetch_step = steps ? bytes / steps : 0;
             if (!once) {
                 size_t passes = 0;
-                for (size_t t = 0; t < tiles; t++) passes += 4 / (size_t)PACKED_VECS_FOR(m * (t + 1) / tiles - m * t / tiles);
+                for (size_t t = 0; t < tiles; t++)
+                    passes += 4 / (size_t)PACKED_VECS_FOR(m * (t + 1) / tiles - m * t / tiles);
                 fetch = block + bytes;
                 fetch_step /= passes;
             }
@@ -208,7 +213,8 @@ static void K(packed)(const ody_gemm *g) {
                 for (size_t v = 0; v < 4 * LANES; v += width) {
                     /* A pair's vectors are twice as wide. */
                     const size_t into = g->format == ODY_BF16 ? v * 4 : v * K(panel_row)(g->format) / K(PANEL);
-                    tile(depth, a + i * m + first, m, block + into, sums + first * K(PANEL) + v, K(PANEL), fetch, fetch_step);
+                    tile(depth, a + i * m + first, m, block + into, sums + first * K(PANEL) + v, K(PANEL), fetch,
+                         fetch_step);
                     if (!once) fetch += fetch_step * steps;
                 }
             }
