@@ -231,7 +231,7 @@ enum {
     ODY_SAMPLE_NAN = -1,  /* a logit is NaN or +inf */
     ODY_SAMPLE_NONE = -2, /* all logits are -inf */
 };
-#define ODY_SAMPLE_BYTES(n) (((n) + 16) * 34 + 64)
+#define ODY_SAMPLE_BYTES(n) (((n) + 16) * 26 + 64)
 /* Groups of elements to be normalised. A group is `runs` runs, run_step bytes apart, of `run` adjacent elements; groups
  * begin group_step bytes apart. x, grad and out lie alike. A run has one weight and one bias: those of run r of group g
  * stand at ((first + g) % period) * affine_group + r * affine_run bytes; NULL is 1 and 0. mean and variance are one value

@@ -43,6 +43,27 @@ def test_large_vocabularies_agree_with_the_definition(op, more, scale):
     assert np.array_equal(fast, getattr(od.reference, op)(x, *more, generator=np.random.default_rng(4)))
 
 
+@pytest.mark.parametrize("p", [1e-6, 0.3, 0.9, 1 - 1e-9])
+@pytest.mark.parametrize("kind", ["equal", "two values", "masked", "one heavy", "heavy run"])
+def test_a_guessed_cut_may_be_wrong(p, kind):
+    x = np.random.default_rng(5).standard_normal((3, 20_011)).astype(np.float32)
+    if kind == "equal":
+        x[:] = 3
+    elif kind == "two values":
+        x = np.sign(x)
+    elif kind == "masked":
+        x[:, ::2] = -np.inf
+    elif kind == "one heavy":
+        x[:, 777] = 30
+    else:  # between the vectors that a guess looks at
+        x[:, 5000:5016] += 12
+    for seed in range(8):
+        fast, slow = (
+            draw(x, p, generator=np.random.default_rng(seed)) for draw in (od.topp_sample, od.reference.topp_sample)
+        )
+        assert np.array_equal(fast, slow)
+
+
 @pytest.mark.parametrize(("op", "more"), OPS)
 def test_what_cannot_be_drawn_from_is_refused(op, more):
     draw = getattr(od, op)

@@ -7,19 +7,28 @@
 #ifndef ODY_PACKED_SETTINGS
 #define ODY_PACKED_SETTINGS
 #if defined(ODY_ISA_AVX512)
-enum { PACKED_TILE = 6 };
-#define PACKED_VECS_FOR(rows) ((void)(rows), 4)
+enum {
+    PACKED_TILE = 8,
+    PACKED_ROWS = 48, /* of A that need no widened block: with 64 of it and of their sums L1 is full */
+};
+/* Where widening takes two operations, not half a one or none, tiles of seven and eight rows lose. */
+#define PACKED_TILE_FOR(format) ((format) == ODY_F16 || (format) == ODY_INT8 ? 6 : PACKED_TILE)
+#define PACKED_VECS_FOR(rows) ((rows) <= 6 ? 4 : 2)
 #define PACKED_TILES(CASE, format)                                                                                     \
-    CASE(1, 4, format) CASE(2, 4, format) CASE(3, 4, format) CASE(4, 4, format) CASE(5, 4, format) CASE(6, 4, format)
+    CASE(1, 4, format) CASE(2, 4, format) CASE(3, 4, format) CASE(4, 4, format) CASE(5, 4, format) CASE(6, 4, format)  \
+    CASE(7, 2, format) CASE(8, 2, format)
 #else
-enum { PACKED_TILE = 3 };
+enum {
+    PACKED_TILE = 3,
+    PACKED_ROWS = 16,
+};
+#define PACKED_TILE_FOR(format) ((void)(format), PACKED_TILE)
 #define PACKED_VECS_FOR(rows) ((rows) == 1 ? 4 : 2)
 #define PACKED_TILES(CASE, format) CASE(1, 4, format) CASE(2, 2, format) CASE(3, 2, format)
 #endif
 enum {
-    PACKED_ROWS = 16,   /* of A that need no widened block */
-    PACKED_DEPTH = 128, /* rows of a panel between two tiles of A, which find them in L1; even */
-    PACKED_AHEAD = 1024, /* bytes to fetch ahead */
+    PACKED_DEPTH = 64,   /* rows of a panel between two tiles of A, which find them in L1; even */
+    PACKED_AHEAD = 1024, /* bytes to fetch ahead where one tile takes a panel whole */
 };
 #define PACKED_KEY(rows, vecs) ((rows) * 16 + (vecs))
 #endif
@@ -56,9 +65,11 @@ static const char *K(panel_of)(const ody_gemm *g, size_t j) {
         }                                                                                                              \
     }
 
-/* rows x vecs sums go on over `depth` rows of a panel; a holds (k, a_step), sums are sum_row apart. */
+/* rows x vecs sums go on over `depth` rows of a panel; a holds (k, a_step), sums are sum_row apart. With each row, or
+ * pair of bfloat16, a part of what comes next is fetched into L2, fetch_step bytes after the last. */
 ODY_INLINE void K(packed_tile)(const int rows, const int vecs, const int format, size_t depth, const real *a,
-                               size_t a_step, const char *b, real *sums, size_t sum_row) {
+                               size_t a_step, const char *b, real *sums, size_t sum_row, const char *fetch,
+                               size_t fetch_step) {
     vec acc[PACKED_TILE][4];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = v_load(sums + (size_t)r * sum_row + (size_t)v * LANES);
@@ -68,8 +79,9 @@ ODY_INLINE void K(packed_tile)(const int rows, const int vecs, const int format,
             vec even[4], odd[4];
             UNROLL for (int v = 0; v < vecs; v++) {
                 f32x16_load_bf16_pairs((const uint16_t *)(const void *)(b + v * 64), &even[v], &odd[v]);
-                __builtin_prefetch(b + PACKED_AHEAD + v * 64, 0, 2);
+                __builtin_prefetch(fetch + v * 64, 0, 2);
             }
+            fetch += fetch_step;
             UNROLL for (int r = 0; r < rows; r++) {
                 vec ar = v_splat(a[r]);
                 UNROLL for (int v = 0; v < vecs; v++) acc[r][v] = v_fma(ar, even[v], acc[r][v]);
@@ -85,14 +97,14 @@ ODY_INLINE void K(packed_tile)(const int rows, const int vecs, const int format,
         }
     } else if (format == ODY_F16) {
 #pragma GCC unroll 4
-        for (size_t i = 0; i < depth; i++, a += a_step, b += ODY_PANEL_BYTES / 2) {
-            UNROLL for (int v = 0; v < vecs; v += 2) __builtin_prefetch(b + PACKED_AHEAD + v * 32, 0, 2);
+        for (size_t i = 0; i < depth; i++, a += a_step, b += ODY_PANEL_BYTES / 2, fetch += fetch_step) {
+            UNROLL for (int v = 0; v < vecs; v += 2) __builtin_prefetch(fetch + v * 32, 0, 2);
             PACKED_STEP(READ_F16)
         }
     } else if (format == ODY_INT8) {
 #pragma GCC unroll 4
-        for (size_t i = 0; i < depth; i++, a += a_step, b += ODY_PANEL_BYTES / 4) {
-            __builtin_prefetch(b + PACKED_AHEAD, 0, 2);
+        for (size_t i = 0; i < depth; i++, a += a_step, b += ODY_PANEL_BYTES / 4, fetch += fetch_step) {
+            __builtin_prefetch(fetch, 0, 2);
             PACKED_STEP(READ_INT8)
         }
     } else
@@ -100,8 +112,8 @@ ODY_INLINE void K(packed_tile)(const int rows, const int vecs, const int format,
     {
         (void)format;
 #pragma GCC unroll 4
-        for (size_t i = 0; i < depth; i++, a += a_step, b += ODY_PANEL_BYTES) {
-            UNROLL for (int v = 0; v < vecs; v++) __builtin_prefetch(b + PACKED_AHEAD + v * 64, 0, 2);
+        for (size_t i = 0; i < depth; i++, a += a_step, b += ODY_PANEL_BYTES, fetch += fetch_step) {
+            UNROLL for (int v = 0; v < vecs; v++) __builtin_prefetch(fetch + v * 64, 0, 2);
             PACKED_STEP(READ_PANELS)
         }
     }
@@ -109,12 +121,13 @@ ODY_INLINE void K(packed_tile)(const int rows, const int vecs, const int format,
         UNROLL for (int v = 0; v < vecs; v++) v_store(sums + (size_t)r * sum_row + (size_t)v * LANES, acc[r][v]);
 }
 
-typedef void (*K(packed_fn))(size_t, const real *, size_t, const char *, real *, size_t);
+typedef void (*K(packed_fn))(size_t, const real *, size_t, const char *, real *, size_t, const char *, size_t);
 
 #define PACKED_FUNCTION(rows, vecs, format)                                                                            \
     static __attribute__((noinline)) void K(packed_##format##_##rows##x##vecs)(                                        \
-        size_t depth, const real *a, size_t a_step, const char *b, real *sums, size_t sum_row) {                       \
-        K(packed_tile)(rows, vecs, ODY_##format, depth, a, a_step, b, sums, sum_row);                                  \
+        size_t depth, const real *a, size_t a_step, const char *b, real *sums, size_t sum_row, const char *fetch,      \
+        size_t fetch_step) {                                                                                           \
+        K(packed_tile)(rows, vecs, ODY_##format, depth, a, a_step, b, sums, sum_row, fetch, fetch_step);               \
     }
 #define PACKED_CASE(rows, vecs, format)                                                                                \
     case PACKED_KEY(rows, vecs): return K(packed_##format##_##rows##x##vecs);
@@ -168,7 +181,7 @@ static void K(packed)(const ody_gemm *g) {
     const real *from = g->a;
     for (size_t r = 0; r < m; r++)
         for (size_t i = 0; i < k; i++) a[i * m + r] = from[(ptrdiff_t)r * g->a_row + (ptrdiff_t)i * g->a_col];
-    const size_t tiles = (m + PACKED_TILE - 1) / PACKED_TILE;
+    const size_t most = (size_t)PACKED_TILE_FOR(g->format), tiles = (m + most - 1) / most;
     for (size_t j = 0; j < n; j += K(PANEL)) {
         const size_t columns = n - j < K(PANEL) ? n - j : K(PANEL);
         for (size_t v = 0; v < K(PANEL); v += LANES) {
@@ -177,9 +190,22 @@ static void K(packed)(const ody_gemm *g) {
             for (size_t r = 0; r < m; r++) v_store(sums + r * K(PANEL) + v, start);
         }
         const char *b = K(panel_of)(g, j);
-        const size_t step = tiles == 1 && PACKED_VECS_FOR(m) == 4 ? k : PACKED_DEPTH;
+        const int once = tiles == 1 && PACKED_VECS_FOR(m) == 4;
+        const size_t step = once ? k : PACKED_DEPTH;
         for (size_t i = 0; i < k; i += step) {
             const size_t depth = k - i < step ? k - i : step;
+            /* Several passes over this block: each fetches its share of the next one. */
+            const char *block = b + i * K(panel_row)(g->format), *fetch = block + PACKED_AHEAD;
+            const size_t steps = g->format == ODY_BF16 ? (depth + 1) / 2 : depth;
+            const size_t bytes = depth * K(panel_row)(g->format);
+            size_t fetch_step = steps ? bytes / steps : 0;
+            if (!once) {
+                size_t passes = 0;
+                for (size_t t = 0; t < tiles; t++)
+                    passes += 4 / (size_t)PACKED_VECS_FOR(m * (t + 1) / tiles - m * t / tiles);
+                fetch = block + bytes;
+                fetch_step /= passes;
+            }
             for (size_t t = 0; t < tiles; t++) {
                 const size_t first = m * t / tiles, rows = m * (t + 1) / tiles - first;
                 const size_t width = (size_t)PACKED_VECS_FOR(rows) * LANES;
@@ -187,8 +213,9 @@ static void K(packed)(const ody_gemm *g) {
                 for (size_t v = 0; v < 4 * LANES; v += width) {
                     /* A pair's vectors are twice as wide. */
                     const size_t into = g->format == ODY_BF16 ? v * 4 : v * K(panel_row)(g->format) / K(PANEL);
-                    tile(depth, a + i * m + first, m, b + i * K(panel_row)(g->format) + into,
-                         sums + first * K(PANEL) + v, K(PANEL));
+                    tile(depth, a + i * m + first, m, block + into, sums + first * K(PANEL) + v, K(PANEL), fetch,
+                         fetch_step);
+                    if (!once) fetch += fetch_step * steps;
                 }
             }
         }
