@@ -1,4 +1,5 @@
 """Drawing tokens from logits: from all of them, from the k largest, from the heaviest that make up a share p."""
+from libc.float cimport DBL_MAX, FLT_MAX
 from libc.stddef cimport ptrdiff_t, size_t
 from libc.stdint cimport int64_t
 from numpy cimport NPY_DOUBLE, NPY_FLOAT, NPY_INT64, PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE, PyArray_NDIM, ndarray, npy_intp
@@ -70,7 +71,9 @@ cdef object drawn(const char *op, ody_sample_fn f32, ody_sample_fn f64, object l
         if not 0 < p <= 1:
             raise ValueError(f"{op.decode()}: p must be more than 0 and at most 1; found {p!r}")
         job.first.p = p
-    # At temperature 0 all weight is on the largest logit: a kept set of one.
+    # At temperature 0, and where 1 / temperature is infinite, all weight is on the largest logit: a kept set of one.
+    if heat == 0 or 1 / heat > (FLT_MAX if type_num == NPY_FLOAT else DBL_MAX):
+        heat = 0
     job.first.inverse = 1 if heat == 0 else 1 / heat
     if heat == 0:
         job.first.k = 1

@@ -18,7 +18,7 @@ import numpy as np
 from odyssey import isa, threads
 from odyssey._kernels import probe
 from odyssey.bench.machine import cache_bytes
-from odyssey.bench.race import Clock, undisturbed
+from odyssey.bench.race import Clock, Outcome, undisturbed
 from odyssey.bench.work import Work
 from odyssey.testing.placement import place
 
@@ -27,6 +27,8 @@ __all__ = [
     "Measured",
     "Motion",
     "fma_limit",
+    "fma_pair",
+    "fma_scaling",
     "limit_of",
     "measure_limits",
     "memory_limit",
@@ -42,6 +44,7 @@ ARRAYS = {"read": 1, "write": 1, "copy": 2, "add": 3}
 SHARE = 128  # elements: a thread's part of a probe's arrays is a multiple of it
 PROBE_SECONDS = 500e-6
 LONG = 0.03  # seconds
+FMA_PAIR = ("fma, one thread", "fma, two threads")
 FMA_ROUNDS = 64
 LEAST_FLOPS = 10_000  # a call of less work is bounded by the call
 LEAST_BYTES = 8_192
@@ -112,6 +115,23 @@ def fma_limit(dtype: str, count: int = 1, flops: float = 1.0, *, on: str | None 
         flops,
         around=partial(running, count, on),
     )
+
+
+def fma_pair() -> list[Limit]:
+    """Contenders that do nothing but fused multiply-adds, as many on one thread and on two."""
+    pair = [fma_limit("float32", count, 1e6) for count in (1, 2)]
+    for limit, name in zip(pair, FMA_PAIR, strict=True):
+        limit.name = name
+    return pair
+
+
+def fma_scaling(outcome: Outcome) -> str:
+    """What two threads gained in the same rounds where nothing but fused multiply-adds ran: `fma_pair` raced along.
+
+    Two processors of a virtual machine may share a core of the host, at times; then nothing gains much.
+    """
+    ratio = outcome.ratio(*FMA_PAIR)
+    return f"fma alone, in the same rounds: {ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
 
 
 def memory_limit(motion: Motion, nbytes: float, count: int = 1, *, on: str | None = None) -> Limit:

@@ -3,8 +3,8 @@
 Logits are (V,) or (batch, V), float32 or float64 (else `DTypeError`, `ShapeError`); V >= 1, none of them NaN or
 +inf and not all -inf, else `ValueError`. Each row takes one number u in [0, 1) from `generator`, in the order of
 the rows. Of the tokens kept, the first is drawn, by ascending index, up to which the weights e^((logit - largest) /
-temperature) sum to more than u times their total. At temperature 0 that is the first largest logit. Everything is
-float64, but that 1 / temperature is rounded to the logits' type.
+temperature) sum to more than u times their total. Everything is float64, but that 1 / temperature is rounded to the
+logits' type; where that is infinite, as at temperature 0, the token is the first largest logit.
 """
 
 from __future__ import annotations
@@ -87,9 +87,10 @@ def _draw(row: Array, u: float, temperature: float, kept: Callable[[Array, Array
         raise ValueError("logits must be finite or -inf")
     if largest == -np.inf:
         raise ValueError("all logits are -inf")
-    if temperature == 0:
+    with np.errstate(all="ignore"):
+        inverse = np.float64(row.dtype.type(np.divide(1.0, temperature)))
+    if inverse == np.inf:
         return int(np.argmax(row))
-    inverse = np.float64(row.dtype.type(1 / temperature))
     weights = np.exp((row.astype(np.float64) - np.float64(largest)) * inverse)
     tokens = np.sort(kept(row, weights))
     sums = np.cumsum(weights[tokens])

@@ -29,6 +29,14 @@ def test_what_is_masked_is_never_drawn(op, more):
     assert np.array_equal(found, np.arange(300))
 
 
+@pytest.mark.parametrize(("op", "more"), OPS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("ops", [od, od.reference], ids=["fast", "reference"])
+def test_a_temperature_whose_inverse_is_infinite_takes_the_largest(op, more, dtype, ops):
+    logits = np.array([0, 1, 1, -1], dtype)
+    assert getattr(ops, op)(logits, *more, temperature=float(np.finfo(dtype).smallest_subnormal)) == 1
+
+
 def test_frequencies_are_those_of_softmax():
     x = np.log(np.float32([0.5, 0.3, 0.2]))
     found = od.sample(np.tile(x, (20_000, 1)), generator=np.random.default_rng(2))

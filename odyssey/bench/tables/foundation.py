@@ -15,7 +15,7 @@ import numpy as np
 
 from odyssey import isa, threads
 from odyssey.bench import lenet5
-from odyssey.bench.limits import fma_limit, memory_limit, running
+from odyssey.bench.limits import fma_limit, fma_pair, fma_scaling, memory_limit, running
 from odyssey.bench.machine import processor_family
 from odyssey.bench.peers import PEERS, absent, equal_threads, load
 from odyssey.bench.race import PythonCall, Rules, Spread, race
@@ -153,9 +153,10 @@ def _scaling(request: Request) -> Section:
         request.progress(f"{what}, two threads")
         entry = Entry(matmul, mkn(n, n, n), "float32")
         two, one = entry.ours(name, 2, "two threads"), entry.ours(name, 1, "one thread")
-        outcome = race([two, one], entry.check, request.rules)
+        outcome = race([two, one, *fma_pair()], entry.check, request.rules)
         if outcome.samples:
-            lines.append(judged(what, _setting(name, 2), outcome.ratio(one.name, two.name), 1.9, "x one thread"))
+            ratio, note = outcome.ratio(one.name, two.name), fma_scaling(outcome)
+            lines.append(judged(what, _setting(name, 2), ratio, 1.9, "x one thread", note=note))
         else:
             lines.append(open_line(what, "; ".join(outcome.refused.values())))
     return Section("Two threads, float32", lines)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from odyssey import isa, threads
-from odyssey.bench.limits import memory_limit, running
+from odyssey.bench.limits import fma_pair, fma_scaling, memory_limit, running
 from odyssey.bench.peers import PEERS, absent, equal_threads, load
 from odyssey.bench.race import Contender, PythonCall, Spread, race
 from odyssey.bench.suites import LIMIT, NOT_BUILT, OURS, Plan, Row, race_case, sizes_of, vector_sets
@@ -292,8 +292,9 @@ def _two_threads(request: Request) -> Section:
     for what, call in calls.items():
         request.progress(f"{what}, two threads")
         contenders = [PythonCall(f"{n} threads", call, around=partial(running, n)) for n in (2, 1)]
-        outcome = race(contenders, rules=request.rules)
-        lines.append(_outcome_line(what, _setting(2), outcome, ("1 threads", "2 threads"), 1.85, "x one thread"))
+        outcome = race([*contenders, *fma_pair()], rules=request.rules)
+        line = _outcome_line(what, _setting(2), outcome, ("1 threads", "2 threads"), 1.85, "x one thread")
+        lines.append(replace(line, note=f"{line.note}; {fma_scaling(outcome)}"))
     return Section(title, lines)
 
 
