@@ -223,11 +223,12 @@ class Entry:
         """What is wrong with a contender's result, or None."""
         if result is None and name not in self._given:
             return None  # a limit
-        if self.case.mutates:
-            written = (self._given[name].args[i] for i in self.case.mutates)
-            results = tuple(array for array in written if array is not None)
-        else:
-            results = tuple(map(np.asarray, result if isinstance(result, (tuple, list)) else (result,)))
+        returned = () if result is None else result if isinstance(result, (tuple, list)) else (result,)
+        args = self._given[name].args
+        written = [args[i] for i in self.case.mutates if i < len(args) and args[i] is not None]
+        if name not in self._ours:  # a peer may return what it has written, too
+            returned = returned[: len(self.expected) - len(written)]
+        results = (*map(np.asarray, returned), *written)
         if name in self._ours:
             self.deviation = self.case.measure(results, self.expected, self.call)
             return self.deviation.message
