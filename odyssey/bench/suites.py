@@ -224,7 +224,7 @@ class Entry:
         if result is None and name not in self._given:
             return None  # a limit
         returned = () if result is None else result if isinstance(result, (tuple, list)) else (result,)
-        args = self._given[name].args
+        args = self._given[name].args if name in self._given else ()  # a child has arrays of its own
         written = [args[i] for i in self.case.mutates if i < len(args) and args[i] is not None]
         if name not in self._ours:  # a peer may return what it has written, too
             returned = returned[: len(self.expected) - len(written)]
