@@ -85,6 +85,7 @@ MODULES = {
     "normalise": [],
     "embedding": [],
     "dropout": [],
+    "transport": [],
 }
 
 GENERATED = Path("build/generated")

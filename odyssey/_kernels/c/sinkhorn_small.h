@@ -10,7 +10,7 @@
  * at the end, and every SINKHORN_SEGMENT iterations, before the factors of a matrix that has no doubly stochastic limit
  * could leave the range of a float.
  *
- * n and `groups` are constants where these are called, so that loops unroll; a group is n * n vectors. Two groups abreast
+ * Where n, up to 4, and `groups` are constants, loops unroll and factors stay in registers; a group is n * n vectors. Two groups abreast
  * hide the latency of the divisions. Columns before rows is the same on the transposed matrix. */
 #ifndef ODY_SINKHORN_SMALL
 #define ODY_SINKHORN_SMALL
@@ -28,7 +28,7 @@ enum {
 #define SINKHORN_WORKSPACE(n, iterations)                                                                              \
     (((size_t)(n) * (n)) * (2 + SINKHORN_SEGMENTS(iterations)) + 2 * (size_t)(n) +                                     \
      SINKHORN_TRACE(n, (iterations) < SINKHORN_SEGMENT ? (iterations) : SINKHORN_SEGMENT))
-#define EACH_OF(i, n) _Pragma("GCC unroll 8") for (int i = 0; i < (n); i++)
+#define EACH_OF(i, n) _Pragma("GCC unroll 4") for (int i = 0; i < (n); i++)
 #endif
 
 /* m = softmax of its rows, of m * inverse_tau: less the maximum, through the library's exp. */
@@ -60,7 +60,7 @@ ODY_INLINE void K(sinkhorn_divide)(vec *m, const int n, const int step, const in
 ODY_INLINE void K(sinkhorn_half)(const vec *a, const int n, const int step, const int line, vec eps, vec *f, const vec *other) {
     EACH_OF(i, n) {
         vec sum = v_mul(a[i * line], other[0]);
-        _Pragma("GCC unroll 8") for (int j = 1; j < n; j++) sum = v_fma(a[i * line + j * step], other[j], sum);
+        _Pragma("GCC unroll 4") for (int j = 1; j < n; j++) sum = v_fma(a[i * line + j * step], other[j], sum);
         f[i] = v_min(v_splat(SINKHORN_MOST), v_div(f[i], v_fma(f[i], sum, eps)));
     }
 }
