@@ -30,8 +30,8 @@ def sinkhorn_knopp(
     """Rows and columns made to add up to 1, in turn.
 
     From logits M = softmax(x / tau, rows) + eps; M /= colsum + eps, then (iterations - 1) times M /= rowsum + eps;
-    M /= colsum + eps. Otherwise `iterations` times the latter two on x. `damping` stands in for eps in sums, `order` says
-    which axis comes first, `residuals` asks for the largest |sum - 1| of rows and columns.
+    M /= colsum + eps. Otherwise `iterations` times the latter two on x. `damping` stands in for eps in sums, `order`
+    says which axis comes first, `residuals` asks for the largest |sum - 1| of rows and columns.
 
     >>> sinkhorn_knopp(np.float32([[1, 3], [2, 2]]), 3, from_logits=False).sum(axis=0).round(3)
     array([1., 1.], dtype=float32)
