@@ -86,6 +86,7 @@ MODULES = {
     "normalise": [],
     "embedding": [],
     "dropout": [],
+    "transport": [],
 }
 
 GENERATED = Path("build/generated")

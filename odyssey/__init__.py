@@ -106,6 +106,7 @@ from odyssey._kernels.reductions import argmax, dot, logsumexp, max, mean, min, 
 from odyssey._kernels.rotary import rotary_embedding, rotary_embedding_backward, rotary_tables
 from odyssey._kernels.sampling import sample, topk_sample, topp_sample
 from odyssey._kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from odyssey._kernels.transport import sinkhorn, sinkhorn_backward, sinkhorn_knopp, sinkhorn_knopp_backward
 from odyssey.config import get_include, show_config
 from odyssey.packing import PackedWeight, pack
 
@@ -263,6 +264,11 @@ __all__ = [
     "log_softmax_backward",
     "softmax",
     "softmax_backward",
+    # transport
+    "sinkhorn",
+    "sinkhorn_backward",
+    "sinkhorn_knopp",
+    "sinkhorn_knopp_backward",
     # around them
     "get_include",
     "isa",

@@ -273,6 +273,55 @@ typedef struct ody_dropout {
 } ody_dropout;
 typedef void (*ody_dropout_fn)(const ody_dropout *);
 
+/* Sinkhorn-Knopp of `count` matrices (n, n), n in [2, ODY_SINKHORN_SMALL], contiguous, iterations >= 1. M is x * inverse_tau
+ * less its maximum in exp, over the row's sum, + add, where logits; else x / (row's sum + eps). Then M /= column's sum + eps,
+ * and (iterations - 1) times rows and columns. columns_first swaps rows and columns. A line whose divisor would be 0 stays as
+ * it is. out may be x, or grad. residuals, or NULL: the largest |sum - 1| of rows, and of columns, a pair a matrix. */
+enum { ODY_SINKHORN_SMALL = 8 };
+typedef struct ody_sinkhorn_small {
+    const void *x, *grad;
+    void *out, *residuals;
+    size_t count, n, iterations;
+    int logits, columns_first;
+    double inverse_tau, add, eps;
+    void *workspace; /* backward: ODY_SINKHORN_WORKSPACE bytes, 64-byte aligned */
+} ody_sinkhorn_small;
+#define ODY_SINKHORN_WORKSPACE(n, iterations) (64 * ((n) * (n) * ((iterations) / 32 + 4) + 72 * (n)))
+typedef void (*ody_sinkhorn_small_fn)(const ody_sinkhorn_small *);
+
+/* One step for one matrix (m, n), and the piece of it that one call computes: rows [row, row + rows), from a multiple of
+ * ODY_SINKHORN_CHUNK on. The result so far is a u v, u (m) and v (n) the factors of rows and columns. Steps over rows leave
+ * sums down the columns in partial, (chunks, n), which steps over columns, always whole, add up in order. `drift`, m / n or 1,
+ * keeps the factors of matrices that are not square where they are. What else there is, each slot's contract says. */
+enum { ODY_SINKHORN_CHUNK = 64 };
+typedef struct ody_sinkhorn {
+    const void *a, *grad;
+    void *out;
+    size_t m, n, row, rows;
+    void *u, *v, *u_next, *v_next; /* factors before a step and after it; may be the same */
+    void *partial, *residuals, *row_by;
+    void *u_grad, *v_grad, *terms, *row_terms, *column_terms, *row_sums, *column_sums;
+    size_t count;
+    int logits, joins, *far;
+    double inverse_tau, add, eps, drift, relaxation;
+    unsigned flags;
+} ody_sinkhorn;
+typedef void (*ody_sinkhorn_fn)(const ody_sinkhorn *);
+
+/* One step of entropic transport between weights a (m) and b (n) at a cost (m, n), rows [row, row + rows) of it, as above:
+ * the plan is a b exp(f + g - cost / reg). w is g + log b, weights f + log a. relaxation is 1, or below where the plan's sums
+ * may differ from a and b. line: n elements. */
+typedef struct ody_transport {
+    const void *cost, *a, *b;
+    void *plan;
+    size_t m, n, row, rows;
+    void *f, *g, *w, *weights, *partial, *line;
+    double reg, relaxation, scale, *error;
+    int *lost;
+    unsigned flags;
+} ody_transport;
+typedef void (*ody_transport_fn)(const ody_transport *);
+
 /* A slot pair: the same text compiled for float and for double. */
 #define ODY_PAIR(type, name) type name##_f32, name##_f64
 
@@ -598,6 +647,45 @@ typedef struct ody_kernels {
      * the key `seed` and the counter (low and high half of the block's number, low and high half of `offset`): of every 64
      * elements, element 16 w + l has word w of block 16 (i / 64) + l. */
     ODY_PAIR(ody_dropout_fn, dropout);
+
+    /* ---- Sinkhorn-Knopp: sinkhorn.h. Sums of n terms are within gamma_n; NaN and infinities make the whole matrix NaN. ---- */
+
+    /* All iterations of small matrices; the gradient of x, through them, from that of the result. */
+    ODY_PAIR(ody_sinkhorn_small_fn, sinkhorn_matrices);
+    ODY_PAIR(ody_sinkhorn_small_fn, sinkhorn_matrices_backward);
+    /* What the iterations begin with, from a into out (in place): softmax of rows of a * inverse_tau, + add; or a over its
+     * rows' sums + eps, which go to row_by. u = 1, and the sums of the columns. */
+    ODY_PAIR(ody_sinkhorn_fn, sinkhorn_start);
+    /* u = u / (u (a v) + eps) / drift; v = v drift / (v drift (sum a u) + eps). A line whose sum is 0 keeps its factor.
+     * Columns: residuals, or NULL: the largest |sum - 1|; far, or NULL: whether a factor is beyond 2^80 or 2^-80. */
+    ODY_PAIR(ody_sinkhorn_fn, sinkhorn_rows);
+    ODY_PAIR(ody_sinkhorn_fn, sinkhorn_columns);
+    /* out = (a u) v (in place); residuals, or NULL: |sum - 1| of each row. */
+    ODY_PAIR(ody_sinkhorn_fn, sinkhorn_finish);
+    /* u_grad = sums along rows of grad a v; partial: of grad a u down the columns. */
+    ODY_PAIR(ody_sinkhorn_fn, sinkhorn_products);
+    /* Backwards through _rows and _columns. u_grad and v_grad are the gradients of u_next and v_next, and become those of u
+     * and v; columns add what is in partial first (with joins; else that alone is v_grad). terms: of the sums; for rows, v is
+     * those of the columns' sums. */
+    ODY_PAIR(ody_sinkhorn_fn, sinkhorn_rows_adjoint);
+    ODY_PAIR(ody_sinkhorn_fn, sinkhorn_columns_adjoint);
+    /* G = grad u v + sum over t in [0, count) of row_terms[t] column_terms[t]^T; out is what the input of _start receives, a its
+     * result. out may be grad. */
+    ODY_PAIR(ody_sinkhorn_fn, sinkhorn_gradient);
+    /* Steps of the linear system of implicit differentiation (sinkhorn.h). */
+    ODY_PAIR(ody_sinkhorn_fn, sinkhorn_implicit_rows);
+    ODY_PAIR(ody_sinkhorn_fn, sinkhorn_implicit_columns);
+    /* Transport: f = -relaxation log sum exp(w - cost / reg), the sums of the plan down the columns and, where wanted, the plan.
+     * Its rows then sum to a, where relaxation is 1. */
+    ODY_PAIR(ody_transport_fn, transport_rows);
+    /* g = scale relaxation (g - log(column's sum / b)), w; *error what the sums are away from b, over the sum of b, or with
+     * relaxation below 1 the largest change of g; *lost where a sum is too small to tell. ODY_GIVEN: g = 0, and w. ODY_FOLD:
+     * the error alone, or where there is relaxation nothing. */
+    ODY_PAIR(ody_transport_fn, transport_columns);
+    /* g = -scale relaxation log sum exp(weights - cost / reg) down the columns, and w; all columns. */
+    ODY_PAIR(ody_transport_fn, transport_exact);
+    /* plan = -cost (a + f + g) / reg: here cost is a plan, a (m, n) its gradient, f and g as solved for. In place. */
+    ODY_PAIR(ody_transport_fn, transport_gradient);
 } ody_kernels;
 
 #ifdef __cplusplus

@@ -192,6 +192,44 @@ int ody_run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *s, cons
 
 int ody_run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size_t itemsize);
 
+/* ---- sinkhorn_driver.c ------------------------------------------------------------------------------------------ */
+
+/* Sinkhorn-Knopp of `count` contiguous matrices (m, n); its gradient where there is a grad, by implicit differentiation or
+ * through the iterations. out may be x or grad. columns_first is for small square matrices alone. */
+typedef struct ody_sinkhorn_stack {
+    ody_sinkhorn_small_fn small, small_backward;
+    ody_sinkhorn_fn start, rows, columns, finish, products, rows_adjoint, columns_adjoint, gradient, implicit_rows, implicit_columns;
+    const void *x, *grad;
+    void *out, *residuals;
+    size_t itemsize, count, m, n, iterations;
+    int logits, columns_first, implicit;
+    double inverse_tau, add, eps;
+} ody_sinkhorn_stack;
+int ody_run_sinkhorn(const char *op, const ody_sinkhorn_stack *s);
+
+/* A plan of entropic transport (ody_transport) and its potentials over reg, in at most so many iterations; how many it took and
+ * the error it ended with. `largest`: where reg starts from. */
+typedef struct ody_transport_problem {
+    ody_transport_fn rows, columns, exact;
+    const void *cost, *a, *b;
+    void *plan, *f, *g;
+    size_t m, n, itemsize, iterations;
+    double reg, relaxation, tolerance, largest;
+} ody_transport_problem;
+int ody_run_transport(const char *op, const ody_transport_problem *p, size_t *iterations, double *error);
+
+/* Its gradient: of the cost, and what makes those of a and b: terms (negative) and sums of rows and columns. 0, 1 when the
+ * iterations did not suffice, -1 when memory did not. cost_grad may be grad. */
+typedef struct ody_transport_gradient {
+    ody_sinkhorn_fn products, implicit_rows, implicit_columns;
+    ody_transport_fn gradient;
+    const void *plan, *grad;
+    void *cost_grad, *row_terms, *column_terms, *row_sums, *column_sums;
+    size_t m, n, itemsize, iterations;
+    double reg, relaxation, tolerance;
+} ody_transport_gradient;
+int ody_run_transport_backward(const char *op, const ody_transport_gradient *p);
+
 /* The one hook of the entries: called with the operation's name and the bytes it moves, before the work. NULL, the
  * default, costs one predictable branch. */
 typedef void (*ody_hook_fn)(const char *op, size_t bytes);

@@ -6,7 +6,8 @@ from libc.stdint cimport int64_t
 from odyssey._kernels.kernels cimport (ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn, ody_rows,
                                        ody_rows_fn)
 from odyssey._kernels.runtime cimport (ody_attention_stack, ody_elementwise, ody_gemm_stack, ody_lines, ody_native, ody_reduction,
-                                       ody_rotary, ody_task_fn)
+                                       ody_rotary, ody_sinkhorn_stack, ody_task_fn, ody_transport_gradient,
+                                       ody_transport_problem)
 from odyssey._kernels.kernels cimport ody_attention_backward_fn, ody_attention_fn, ody_attention_workspace_fn
 from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody_norm_fn, ody_scatter, ody_scatter_fn
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
@@ -44,3 +45,6 @@ cdef int run_gather(const char *op, ody_rows_fn f, const ody_rows *r, size_t ite
 cdef int run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *s, const int64_t *index, size_t count,
                      int64_t skipped, size_t itemsize) noexcept nogil
 cdef int run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size_t itemsize) noexcept nogil
+cdef int run_sinkhorn(const char *op, const ody_sinkhorn_stack *s) noexcept nogil
+cdef int run_transport(const char *op, const ody_transport_problem *p, size_t *iterations, double *error) noexcept nogil
+cdef int run_transport_backward(const char *op, const ody_transport_gradient *p) noexcept nogil

@@ -95,6 +95,18 @@ cdef int run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, siz
     return runtime.ody_run_dropout(op, f, d, itemsize)
 
 
+cdef int run_sinkhorn(const char *op, const ody_sinkhorn_stack *s) noexcept nogil:
+    return runtime.ody_run_sinkhorn(op, s)
+
+
+cdef int run_transport(const char *op, const ody_transport_problem *p, size_t *iterations, double *error) noexcept nogil:
+    return runtime.ody_run_transport(op, p, iterations, error)
+
+
+cdef int run_transport_backward(const char *op, const ody_transport_gradient *p) noexcept nogil:
+    return runtime.ody_run_transport_backward(op, p)
+
+
 def tables():
     """The instruction sets of this build, best first: a list of (name, usable on this machine)."""
     found = []

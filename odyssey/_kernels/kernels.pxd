@@ -173,6 +173,17 @@ cdef extern from "odyssey/kernels.h" nogil:
         unsigned flags
     ctypedef void (*ody_dropout_fn)(const ody_dropout *) noexcept nogil
 
+    ctypedef struct ody_sinkhorn_small:
+        pass
+    ctypedef void (*ody_sinkhorn_small_fn)(const ody_sinkhorn_small *) noexcept nogil
+    ctypedef struct ody_sinkhorn:
+        pass
+    ctypedef void (*ody_sinkhorn_fn)(const ody_sinkhorn *) noexcept nogil
+
+    ctypedef struct ody_transport:
+        pass
+    ctypedef void (*ody_transport_fn)(const ody_transport *) noexcept nogil
+
     ctypedef struct ody_kernels:
         const char *name
         # elementwise
@@ -320,3 +331,20 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_scatter_fn embedding_backward_f32, embedding_backward_f64
         # dropout
         ody_dropout_fn dropout_f32, dropout_f64
+        # Sinkhorn-Knopp
+        ody_sinkhorn_small_fn sinkhorn_matrices_f32, sinkhorn_matrices_f64
+        ody_sinkhorn_small_fn sinkhorn_matrices_backward_f32, sinkhorn_matrices_backward_f64
+        ody_sinkhorn_fn sinkhorn_start_f32, sinkhorn_start_f64
+        ody_sinkhorn_fn sinkhorn_rows_f32, sinkhorn_rows_f64
+        ody_sinkhorn_fn sinkhorn_columns_f32, sinkhorn_columns_f64
+        ody_sinkhorn_fn sinkhorn_finish_f32, sinkhorn_finish_f64
+        ody_sinkhorn_fn sinkhorn_products_f32, sinkhorn_products_f64
+        ody_sinkhorn_fn sinkhorn_rows_adjoint_f32, sinkhorn_rows_adjoint_f64
+        ody_sinkhorn_fn sinkhorn_columns_adjoint_f32, sinkhorn_columns_adjoint_f64
+        ody_sinkhorn_fn sinkhorn_gradient_f32, sinkhorn_gradient_f64
+        ody_sinkhorn_fn sinkhorn_implicit_rows_f32, sinkhorn_implicit_rows_f64
+        ody_sinkhorn_fn sinkhorn_implicit_columns_f32, sinkhorn_implicit_columns_f64
+        ody_transport_fn transport_rows_f32, transport_rows_f64
+        ody_transport_fn transport_columns_f32, transport_columns_f64
+        ody_transport_fn transport_exact_f32, transport_exact_f64
+        ody_transport_fn transport_gradient_f32, transport_gradient_f64

@@ -7,6 +7,7 @@ from odyssey._kernels.kernels cimport (ody_columns_fn, ody_gemm, ody_gemm_fn, od
 from odyssey._kernels.kernels cimport (ody_attention_backward_fn, ody_attention_fn, ody_attention_gradient,
                                        ody_attention_workspace_fn)
 from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody_norm_fn, ody_scatter, ody_scatter_fn
+from odyssey._kernels.kernels cimport ody_sinkhorn_fn, ody_sinkhorn_small_fn, ody_transport_fn
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
 
 
@@ -126,3 +127,41 @@ cdef extern from "odyssey/runtime.h" nogil:
     int ody_run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *s, const int64_t *index, size_t count,
                         int64_t skipped, size_t itemsize) noexcept
     int ody_run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size_t itemsize) noexcept
+
+    ctypedef struct ody_sinkhorn_stack:
+        ody_sinkhorn_small_fn small, small_backward
+        ody_sinkhorn_fn start, rows, columns, finish, products, rows_adjoint, columns_adjoint, gradient, implicit_rows, implicit_columns
+        const void *x
+        const void *grad
+        void *out
+        void *residuals
+        size_t itemsize, count, m, n, iterations
+        bint logits, columns_first, implicit
+        double inverse_tau, add, eps
+    int ody_run_sinkhorn(const char *op, const ody_sinkhorn_stack *s) noexcept
+
+    ctypedef struct ody_transport_problem:
+        ody_transport_fn rows, columns, exact
+        const void *cost
+        const void *a
+        const void *b
+        void *plan
+        void *f
+        void *g
+        size_t m, n, itemsize, iterations
+        double reg, relaxation, tolerance, largest
+    int ody_run_transport(const char *op, const ody_transport_problem *p, size_t *iterations, double *error) noexcept
+
+    ctypedef struct ody_transport_gradient:
+        ody_sinkhorn_fn products, implicit_rows, implicit_columns
+        ody_transport_fn gradient
+        const void *plan
+        const void *grad
+        void *cost_grad
+        void *row_terms
+        void *column_terms
+        void *row_sums
+        void *column_sums
+        size_t m, n, itemsize, iterations
+        double reg, relaxation, tolerance
+    int ody_run_transport_backward(const char *op, const ody_transport_gradient *p) noexcept

@@ -148,6 +148,7 @@ from odyssey.reference.softmax import (
     softmax,
     softmax_backward,
 )
+from odyssey.reference.transport import sinkhorn, sinkhorn_backward, sinkhorn_knopp, sinkhorn_knopp_backward
 
 __all__ = [
     "adagrad_step",
@@ -252,6 +253,10 @@ __all__ = [
     "silu",
     "silu_backward",
     "sin",
+    "sinkhorn",
+    "sinkhorn_backward",
+    "sinkhorn_knopp",
+    "sinkhorn_knopp_backward",
     "softmax",
     "softmax_backward",
     "softplus",

@@ -598,3 +598,42 @@ def lars_buffer(
 def lars_param(param: Array, grad: Array, *args: Any, **options: Any) -> Array:
     """|param| + the buffer's magnitude."""
     return np.asarray(size_of(param) + lars_buffer(param, grad, *args, **options))
+
+
+# ---- transport -------------------------------------------------------------------------------------------------------
+
+
+def sinkhorn_knopp(
+    x: Array, *, tau: float = 1.0, order: str = "rows", from_logits: bool = True, **options: Any
+) -> Array:
+    """The result times 1 + |x - max x| / tau, the largest of the matrix: what is 100 below weighs nothing."""
+    result = reference.sinkhorn_knopp(wide64(x), tau=tau, order=order, from_logits=from_logits, **options)
+    return np.asarray(size_of(np.asarray(result)) * _depth(x, tau, order, from_logits))
+
+
+def sinkhorn_knopp_backward(
+    grad: Array,
+    x: Array,
+    *,
+    tau: float = 1.0,
+    order: str = "rows",
+    from_logits: bool = True,
+    method: str = "",
+    **options: Any,
+) -> Array:
+    """The largest |grad| times the factors of the result, and once more for the softmax or the rows' division."""
+    rows = -1 if order == "rows" else -2
+    y = sinkhorn_knopp(x, tau=tau, order=order, from_logits=from_logits, **options)
+    incoming = np.max(size_of(grad), axis=(-1, -2), keepdims=True, initial=0)
+    if from_logits:
+        start = wide(np.asarray(reference.softmax(wide64(x) / tau, rows))) + options.get("eps", 1e-6)
+        return np.asarray(incoming * (y + start * _depth(x, tau, order, True)) / tau)
+    sums = np.sum(size_of(x), axis=rows, keepdims=True)
+    return np.asarray(incoming * (np.divide(y, size_of(x)) + np.divide(1, sums)))
+
+
+def _depth(x: Array, tau: float, order: str, from_logits: bool) -> Any:
+    if not from_logits:
+        return 1
+    below = _below_maximum(x, -1 if order == "rows" else -2) / tau
+    return 1 + np.max(np.minimum(below, 100), axis=(-1, -2), keepdims=True, initial=0)

@@ -29,3 +29,6 @@
 #include "normalise_columns.h"
 #include "embedding.h"
 #include "dropout.h"
+#include "sinkhorn_small.h"
+#include "sinkhorn.h"
+#include "transport.h"

@@ -88,4 +88,14 @@ def _kernels(request: Request) -> Iterator[Section]:
     return kernels(request)
 
 
-TABLES: dict[str, Callable[[Request], Iterator[Section]]] = {"foundation": _foundation, "kernels": _kernels}
+def _transport(request: Request) -> Iterator[Section]:
+    from odyssey.bench.tables.transport import transport
+
+    return transport(request)
+
+
+TABLES: dict[str, Callable[[Request], Iterator[Section]]] = {
+    "foundation": _foundation,
+    "kernels": _kernels,
+    "transport": _transport,
+}

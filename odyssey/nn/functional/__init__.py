@@ -54,6 +54,7 @@ from odyssey.nn.functional.pooling import avg_pool2d, global_avg_pool2d, max_poo
 from odyssey.nn.functional.reductions import logsumexp, max, mean, min, norm, sum, var
 from odyssey.nn.functional.shape import flatten, getitem, reshape, transpose
 from odyssey.nn.functional.softmax import log_softmax, softmax
+from odyssey.nn.functional.transport import sinkhorn, sinkhorn_knopp
 
 __all__ = [
     "add",
@@ -115,6 +116,8 @@ __all__ = [
     "sigmoid",
     "silu",
     "sin",
+    "sinkhorn",
+    "sinkhorn_knopp",
     "softmax",
     "softplus",
     "sqrt",

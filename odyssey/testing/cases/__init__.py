@@ -31,6 +31,7 @@ from odyssey.testing.cases.products import LINEAR
 from odyssey.testing.cases.reductions import REDUCTIONS
 from odyssey.testing.cases.sampling import SAMPLING
 from odyssey.testing.cases.softmax import ROW_OPS
+from odyssey.testing.cases.transport import TRANSPORT
 
 __all__ = ["CASES", "select"]
 
@@ -47,6 +48,7 @@ _FAMILIES = (
     IMAGES,
     OPTIMIZERS,
     SAMPLING,
+    TRANSPORT,
 )
 CASES: dict[str, Case] = {case.op: case for family in _FAMILIES for case in family}
 
