@@ -85,6 +85,7 @@ MODULES = {
     "normalise": [],
     "embedding": [],
     "dropout": [],
+    "hyper": [],
 }
 
 GENERATED = Path("build/generated")

@@ -73,6 +73,14 @@ from odyssey._kernels.elementwise import (
     subtract,
 )
 from odyssey._kernels.embedding import embedding, embedding_backward
+from odyssey._kernels.hyper import (
+    hyper_head,
+    hyper_head_backward,
+    hyper_post,
+    hyper_post_backward,
+    hyper_pre,
+    hyper_pre_backward,
+)
 from odyssey._kernels.linear import linear, matmul
 from odyssey._kernels.normalise import (
     batch_norm,
@@ -201,6 +209,13 @@ __all__ = [
     # embedding
     "embedding",
     "embedding_backward",
+    # hyper
+    "hyper_head",
+    "hyper_head_backward",
+    "hyper_post",
+    "hyper_post_backward",
+    "hyper_pre",
+    "hyper_pre_backward",
     # linear
     "linear",
     "matmul",

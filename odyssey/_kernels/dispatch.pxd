@@ -10,6 +10,7 @@ from odyssey._kernels.runtime cimport (ody_attention_stack, ody_elementwise, ody
 from odyssey._kernels.kernels cimport ody_attention_backward_fn, ody_attention_fn, ody_attention_workspace_fn
 from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody_norm_fn, ody_scatter, ody_scatter_fn
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
+from odyssey._kernels.kernels cimport ody_hyper, ody_hyper_fn, ody_hyper_workspace_fn, ody_mixing, ody_mixing_fn
 
 # The active table. Switching it (odyssey.isa.use) is a single pointer store; a call reads it once.
 cdef const ody_kernels *K
@@ -44,3 +45,6 @@ cdef int run_gather(const char *op, ody_rows_fn f, const ody_rows *r, size_t ite
 cdef int run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *s, const int64_t *index, size_t count,
                      int64_t skipped, size_t itemsize) noexcept nogil
 cdef int run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size_t itemsize) noexcept nogil
+cdef int run_hyper(const char *op, ody_hyper_fn f, ody_hyper_workspace_fn workspace, int backward, const ody_hyper *h,
+                   size_t itemsize) noexcept nogil
+cdef void run_mixing(const char *op, ody_mixing_fn f, const ody_mixing *m, size_t itemsize) noexcept nogil

@@ -95,6 +95,15 @@ cdef int run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, siz
     return runtime.ody_run_dropout(op, f, d, itemsize)
 
 
+cdef int run_hyper(const char *op, ody_hyper_fn f, ody_hyper_workspace_fn workspace, int backward, const ody_hyper *h,
+                   size_t itemsize) noexcept nogil:
+    return runtime.ody_run_hyper(op, f, workspace, backward, h, itemsize)
+
+
+cdef void run_mixing(const char *op, ody_mixing_fn f, const ody_mixing *m, size_t itemsize) noexcept nogil:
+    runtime.ody_run_mixing(op, f, m, itemsize)
+
+
 def tables():
     """The instruction sets of this build, best first: a list of (name, usable on this machine)."""
     found = []

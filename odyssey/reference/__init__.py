@@ -83,6 +83,14 @@ from odyssey.reference.elementwise import (
     subtract,
 )
 from odyssey.reference.embedding import embedding, embedding_backward
+from odyssey.reference.hyper import (
+    hyper_head,
+    hyper_head_backward,
+    hyper_post,
+    hyper_post_backward,
+    hyper_pre,
+    hyper_pre_backward,
+)
 from odyssey.reference.linear import (
     linear,
     matmul,
@@ -180,6 +188,12 @@ __all__ = [
     "elu_backward",
     "embedding",
     "embedding_backward",
+    "hyper_head",
+    "hyper_head_backward",
+    "hyper_post",
+    "hyper_post_backward",
+    "hyper_pre",
+    "hyper_pre_backward",
     "erf",
     "erf_backward",
     "exp",

@@ -61,4 +61,6 @@ const ody_kernels ODY_TABLE = {
     ROW(embedding), ROW(embedding_backward),
     /* dropout */
     ROW(dropout),
+    /* hyper-connections */
+    ROW(hyper_pre), ROW(hyper_pre_backward), ROW(hyper_workspace), ROW(hyper_post), ROW(hyper_post_backward),
 };
