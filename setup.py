@@ -86,6 +86,7 @@ MODULES = {
     "embedding": [],
     "dropout": [],
     "hyper": [],
+    "mhc": [],
 }
 
 GENERATED = Path("build/generated")

@@ -82,6 +82,7 @@ from odyssey._kernels.hyper import (
     hyper_pre_backward,
 )
 from odyssey._kernels.linear import linear, matmul
+from odyssey._kernels.mhc import MHC
 from odyssey._kernels.normalise import (
     batch_norm,
     batch_norm_backward,
@@ -119,6 +120,7 @@ from odyssey.packing import PackedWeight, pack
 
 if TYPE_CHECKING:
     from odyssey import config, data, errors, memory, models, nn, optim, reference, serialization, testing, training
+    from odyssey.memory_pool import MemoryPool, aligned_empty
     from odyssey.serialization import load, save
     from odyssey.tensor import Tensor, enable_grad, no_grad, use_reference
 
@@ -127,6 +129,8 @@ _LAZY_MODULES = (
     "config", "data", "errors", "memory", "models", "nn", "optim", "reference", "serialization", "testing", "training",
 )  # fmt: skip
 _LAZY_NAMES = {
+    "MemoryPool": "odyssey.memory_pool",
+    "aligned_empty": "odyssey.memory_pool",
     "Tensor": "odyssey.tensor",
     "enable_grad": "odyssey.tensor",
     "no_grad": "odyssey.tensor",
@@ -219,6 +223,8 @@ __all__ = [
     # linear
     "linear",
     "matmul",
+    # mhc
+    "MHC",
     # normalise
     "batch_norm",
     "batch_norm_backward",

@@ -197,8 +197,6 @@ int ody_run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size
 /* group and workspace of h are not read. Returns 0, or -1 when scratch memory ran out. */
 int ody_run_hyper(const char *op, ody_hyper_fn f, ody_hyper_workspace_fn workspace, int backward, const ody_hyper *h,
                   size_t itemsize);
-/* How many tokens are best worked on at a time. */
-size_t ody_hyper_group(size_t streams, size_t hidden, size_t itemsize);
 void ody_run_mixing(const char *op, ody_mixing_fn f, const ody_mixing *m, size_t itemsize);
 
 /* The one hook of the entries: called with the operation's name and the bytes it moves, before the work. NULL, the

@@ -1,12 +1,12 @@
 """Manifold-constrained hyper-connections, and their gradients.
 
-A token has n streams of `hidden` elements, x[0] .. x[n - 1], with 1 <= n <= 8. From all of them together come the weights by
-which a layer sees them (`pre`), by which its result is added to each (`post`), and a doubly stochastic matrix that mixes
-them (`comb`). Arrays are float32 or float64, all of one type (else `DTypeError`); shapes that do not fit are a
-`ShapeError`. Sums over tokens give the gradients of the parameters.
+A token has n streams of `hidden` elements, x[0] .. x[n - 1], with 1 <= n <= 8. From all of them together come the
+weights by which a layer sees them (`pre`), by which its result is added to each (`post`), and a doubly stochastic
+matrix that mixes them (`comb`). Arrays are float32 or float64, all of one type (else `DTypeError`); shapes that do not
+fit are a `ShapeError`. Sums over tokens give the gradients of the parameters.
 
-Xie et al. 2025, "mHC: Manifold-Constrained Hyper-Connections", arXiv 2512.24880; in the form of DeepSeek-V4, of which the
-paper's own is a variant.
+Xie et al. 2025, "mHC: Manifold-Constrained Hyper-Connections", arXiv 2512.24880; in the form of DeepSeek-V4, of which
+the paper's own is a variant.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def hyper_pre(
     norm_eps: float = 1e-6,
     variant: str = "default",
 ) -> tuple[Array, Array, Array, Array]:
-    """(collapsed, post, comb, mix) of x (..., n, hidden), with fn ((2 + n) n, n · hidden), base ((2 + n) n,), scale (3,):
+    """(collapsed, post, comb, mix) of x (..., n, hidden), with fn ((2 + n) n, n · hidden), base ((2 + n) n,), scale
+    (3,):
 
         mix = (fn · vec(x)) / √(mean(vec(x)²) + norm_eps), in the order pre, post, comb
         pre = σ(mix · scale[0] + base) + eps,   post = 2 σ(mix · scale[1] + base)
@@ -41,11 +42,12 @@ def hyper_pre(
         (iterations - 1) times:   M /= row sums + eps;   M /= column sums + eps;   comb = M
         collapsed = Σ pre[j] x[j]
 
-    variant="paper" takes the exponential (less what its first normalisation makes no difference) and normalises columns,
-    then rows, of the paper's matrix H, by which x' = H x: comb is H transposed. It adds no eps to pre and H.
+    variant="paper" takes the exponential (less what its first normalisation makes no difference) and normalises
+    columns, then rows, of the paper's matrix H, by which x' = H x: comb is H transposed. It adds no eps to pre and H.
 
     >>> x = np.ones((1, 2, 3), np.float32)
-    >>> collapsed, post, comb, mix = hyper_pre(x, np.zeros((8, 6), np.float32), np.zeros(8, np.float32), np.ones(3, np.float32))
+    >>> zeros = np.zeros((8, 6), np.float32)
+    >>> collapsed, post, comb, mix = hyper_pre(x, zeros, zeros[:, 0], np.ones(3, np.float32))
     >>> collapsed.round(3), post, comb.round(3)
     (array([[1., 1., 1.]], dtype=float32), array([[1., 1.]], dtype=float32), array([[[0.5, 0.5],
             [0.5, 0.5]]], dtype=float32))
@@ -57,7 +59,12 @@ def hyper_pre(
     comb = _sinkhorn(logits, iterations, eps, x, variant)[-1]
     collapsed = np.einsum("...j,...jh->...h", pre, wide(x))
     dtype = x.dtype
-    return deliver(collapsed, dtype, None), deliver(post, dtype, None), deliver(comb, dtype, None), deliver(mix, dtype, None)
+    return (
+        deliver(collapsed, dtype, None),
+        deliver(post, dtype, None),
+        deliver(comb, dtype, None),
+        deliver(mix, dtype, None),
+    )
 
 
 def hyper_pre_backward(
@@ -74,8 +81,8 @@ def hyper_pre_backward(
     norm_eps: float = 1e-6,
     variant: str = "default",
 ) -> tuple[Array, Array, Array, Array]:
-    """The gradients of x, fn, base and scale, back through the iterations one by one. `mix` is what `hyper_pre` returned;
-    grad_post and grad_comb may be None for zeros.
+    """The gradients of x, fn, base and scale, back through the iterations one by one. `mix` is what `hyper_pre`
+    returned; grad_post and grad_comb may be None for zeros.
 
     >>> one, x = np.ones((1, 1), np.float32), np.ones((1, 1, 1), np.float32)
     >>> hyper_pre_backward(one, None, None, x, np.zeros((3, 1), np.float32), np.zeros(3, np.float32),
@@ -110,8 +117,8 @@ def hyper_pre_backward(
 
 
 def hyper_post(f: ArrayLike, x: ArrayLike, post: ArrayLike, comb: ArrayLike, out: Array | None = None) -> Array:
-    """x'[k] = post[k] · f + Σⱼ comb[j, k] · x[j]: f is (..., hidden), x (..., n, hidden), post (..., n), comb (..., n, n).
-    `out` may be x.
+    """x'[k] = post[k] · f + Σⱼ comb[j, k] · x[j]: f is (..., hidden), x (..., n, hidden), post (..., n), comb (..., n,
+    n). `out` may be x.
 
     >>> swap = np.float32([[[0, 1], [1, 0]]])
     >>> hyper_post(np.float32([[10]]), np.float32([[[1], [2]]]), np.float32([[1, 0]]), swap)
@@ -247,9 +254,7 @@ def _parameters(
     rows = slope.reshape(-1, slope.shape[-1])
     by_scale = np.add.reduceat(np.sum(rows * mix.reshape(rows.shape), axis=0), np.cumsum([0, *sizes[:-1]]))
     by_fn = by_product.reshape(rows.shape).T @ z.reshape(len(rows), n * hidden)
-    dx, by_fn, by_base, by_scale = (
-        deliver(one, x.dtype, None) for one in (dx, by_fn, np.sum(rows, axis=0), by_scale)
-    )
+    dx, by_fn, by_base, by_scale = (deliver(one, x.dtype, None) for one in (dx, by_fn, np.sum(rows, axis=0), by_scale))
     return dx, by_fn, by_base, by_scale
 
 

@@ -1,11 +1,8 @@
 /* The drivers of hyper-connections: tokens are independent, so threads share them, whole groups at a time. */
+#include "hyper_group.h"
 #include "strided.h"
 
-enum {
-    NEAR = 32768,          /* bytes of scratch the stack holds */
-    FEWEST = 4,            /* tokens in a group, at least: so many share a pass over fn */
-    GROUP_BYTES = 1 << 19, /* of streams, at most, unless so few tokens have more: they wait in the second-level cache */
-};
+enum { NEAR = 32768 }; /* bytes of scratch the stack holds */
 
 typedef struct hyper_job {
     ody_hyper_fn f;
@@ -43,11 +40,6 @@ static void hyper_task(void *context, size_t task) {
     if (workspace != near) ody_free(workspace);
 }
 
-size_t ody_hyper_group(size_t streams, size_t hidden, size_t itemsize) {
-    const size_t fits = GROUP_BYTES / (streams * hidden * itemsize);
-    return smaller(larger(fits, FEWEST), ODY_VECTOR_BYTES / itemsize);
-}
-
 int ody_run_hyper(const char *op, ody_hyper_fn f, ody_hyper_workspace_fn workspace, int backward, const ody_hyper *given,
                   size_t itemsize) {
     ody_hyper h = *given;
@@ -56,7 +48,7 @@ int ody_run_hyper(const char *op, ody_hyper_fn f, ody_hyper_workspace_fn workspa
     job.outputs = head ? h.streams : (2 + h.streams) * h.streams;
     ody_announce(op, h.tokens * (row + h.hidden) * itemsize * (backward ? 2 : 1) + job.outputs * row * itemsize);
     if (h.tokens == 0) return 0;
-    h.group = ody_hyper_group(h.streams, h.hidden, itemsize);
+    h.group = hyper_group(h.streams, h.hidden, itemsize);
     job.workspace = workspace(&h, backward);
     job.tokens = h.tokens;
     const size_t cost = row * (job.outputs / 4 + 2) * itemsize / sizeof(float) + 256, threads = (size_t)ody_threads();

@@ -87,7 +87,9 @@ def head_gradient(draw: Draw, size: Streams, **options: Any) -> Call:
 def post(draw: Draw, size: Streams) -> Call:
     """f(f, x, post, comb), comb as asymmetric as can be."""
     n = size.streams
-    return call(draw((*size.tokens, size.hidden)), draw(size.x), draw.normal((*size.tokens, n)), draw((*size.tokens, n, n)))
+    return call(
+        draw((*size.tokens, size.hidden)), draw(size.x), draw.normal((*size.tokens, n)), draw((*size.tokens, n, n))
+    )
 
 
 def post_gradient(draw: Draw, size: Streams) -> Call:
@@ -110,13 +112,17 @@ def mix_terms(x: Array, fn: Array, norm_eps: float = 1e-6) -> Array:
     return np.asarray((z @ size_of(fn).T) * root)
 
 
-def forward(x: Array, fn: Array, base: Array, scale: Array, norm_eps: float = 1e-6, **options: Any) -> tuple[Array, ...]:
+def forward(
+    x: Array, fn: Array, base: Array, scale: Array, norm_eps: float = 1e-6, **options: Any
+) -> tuple[Array, ...]:
     """What the four results' errors are proportional to. A logit's error is relative in what comes of it; in comb, the
     row's, the column's and the sums' come to it."""
     n = x.shape[-2]
     by_mix = mix_terms(x, fn, norm_eps)
     logits = by_mix * np.repeat(size_of(scale), [n, n, n * n]) + size_of(base)
-    _, post, comb, mix = (size_of(one) for one in definition.hyper_pre(x, fn, base, scale, norm_eps=norm_eps, **options))
+    _, post, comb, mix = (
+        size_of(one) for one in definition.hyper_pre(x, fn, base, scale, norm_eps=norm_eps, **options)
+    )
     weights = definition._weights(mix, base, scale, x, options.get("eps", 1e-6), "default")[0]
     spread = 1 + np.max(logits[..., 2 * n :], axis=-1, initial=0)[..., np.newaxis, np.newaxis]
     collapsed = np.einsum("...j,...jh->...h", weights * 0 + 1 + logits[..., :n], size_of(x))
@@ -152,7 +158,9 @@ def gradients(
     root, _ = definition._projected(x, fn, norm_eps)
     by_logit = slopes(np.einsum("...h,...jh->...j", size_of(grad), size_of(x)), x, mix, base, scale, grads)
     by_mix = by_logit * np.repeat(size_of(scale), sizes)
-    dx = (by_mix * root) @ size_of(fn) + z * root * root * np.sum(by_mix * size_of(mix), axis=-1, keepdims=True) / (n * hidden)
+    dx = (by_mix * root) @ size_of(fn) + z * root * root * np.sum(by_mix * size_of(mix), axis=-1, keepdims=True) / (
+        n * hidden
+    )
     logits = 1 + size_of(mix)[..., :n] * size_of(scale)[0] + size_of(base)[:n]
     dx = dx.reshape(x.shape) + logits[..., np.newaxis] * size_of(grad)[..., np.newaxis, :]
     rows = by_logit.reshape(-1, by_logit.shape[-1])
@@ -172,14 +180,15 @@ def pre_bounds() -> tuple[Gamma, ...]:
 def _backward_terms(
     grad: Array, by_post: Any, by_comb: Any, x: Array, fn: Array, *_: Any, iterations: int = 20, **__: Any
 ) -> int:
-    return terms(x, fn, iterations=iterations) + x.size // max(fn.shape[-1], 1)
+    return terms(x, fn, iterations=iterations) + int(x.size // max(fn.shape[-1], 1))
 
 
 def _of_pre(which: int) -> Gamma:
     def magnitude(
-        grad: Array, by_post: Any, by_comb: Any, x: Array, *rest: Any, norm_eps: float = 1e-6, **_: Any
+        grad: Array, by_post: Any, by_comb: Any, x: Array, *rest: Array, norm_eps: float = 1e-6, **_: Any
     ) -> Array:
-        return gradients((by_post, by_comb), grad, x, *rest, norm_eps=norm_eps)[which]
+        fn, base, scale, mix = rest
+        return gradients((by_post, by_comb), grad, x, fn, base, scale, mix, norm_eps)[which]
 
     return Gamma(_backward_terms, magnitude, wide_reference=False)
 
@@ -188,12 +197,14 @@ def _of_head(which: int) -> Gamma:
     def magnitude(grad: Array, x: Array, fn: Array, base: Array, scale: Array) -> Array:
         return gradients((None, None), grad, x, fn, base, scale, mix_terms(x, fn))[which]
 
-    return Gamma(lambda grad, x, fn, *_: 2 * terms(x, fn) + x.size // max(fn.shape[-1], 1), magnitude, wide_reference=False)
+    return Gamma(
+        lambda grad, x, fn, *_: 2 * terms(x, fn) + x.size // max(fn.shape[-1], 1), magnitude, wide_reference=False
+    )
 
 
 def _head_bound(x: Array, fn: Array, base: Array, scale: Array) -> Array:
     logits = 1 + mix_terms(x, fn) * size_of(scale) + size_of(base)
-    return np.einsum("...j,...jh->...h", logits, size_of(x))
+    return np.asarray(np.einsum("...j,...jh->...h", logits, size_of(x)))
 
 
 def _mixed(f: Array, x: Array, post: Array, comb: Array) -> Array:
@@ -211,7 +222,7 @@ def _mixed_backward(grad: Array, f: Array, x: Array, post: Array, comb: Array) -
     )
 
 
-# ---- the eager way, in PyTorch -----------------------------------------------------------------------------------------
+# ---- the eager way, in PyTorch ---------------------------------------------------------------------------------------
 
 
 def torch_pre(torch: Any, x: Any, fn: Any, base: Any, scale: Any, iterations: int = 20, **_: Any) -> Any:
@@ -239,7 +250,7 @@ HYPER = [
         op="hyper_pre",
         inputs=pre,
         tolerance=pre_bounds(),
-        why="A projection errs by γ_n Σ|fn||x|, which sigmoid and exp make relative, and each division adds a few roundings.",
+        why="A projection errs by γ_n Σ|fn||x|, made relative by sigmoid and exp; each division adds a few roundings.",
         grad=Grad(
             wrt=(0, 1, 2, 3),
             backward=lambda ops, g, y, *args, **o: ops.hyper_pre_backward(*g, *args, y[3], **o),
@@ -257,7 +268,7 @@ HYPER = [
         op="hyper_pre_backward",
         inputs=pre_gradient,
         tolerance=tuple(_of_pre(which) for which in range(4)),
-        why="As the forward; differences in the divisions' and the softmax's gradients cancel, so their terms bound the error.",
+        why="As the forward; differences in the gradients of divisions and softmax cancel, so their terms bound it.",
         grad=IS_A_GRADIENT,
         sizes=SIZES,
         large=LARGE,
