@@ -49,6 +49,9 @@ def slots() -> str:
                 continue
             if type_ in ("ody_attention_fn", "ody_attention_backward_fn"):
                 lines.append(f"ATTENTION_SLOT({type_}, {name}_f{bits}, {name}_workspace_f{bits}, {bits})")
+            elif type_ == "ody_hyper_fn":
+                backward = int(name.endswith("backward"))
+                lines.append(f"HYPER_SLOT({name}_f{bits}, hyper_workspace_f{bits}, {bits}, {backward})")
             elif type_ == "ody_pool_fn":
                 lines.append(f"POOL_SLOT({name}_f{bits}, {bits})")
             elif type_ == "ody_gemm_fn":
