@@ -87,6 +87,8 @@ MODULES = {
     "embedding": [],
     "dropout": [],
     "transport": [],
+    "hyper": [],
+    "mhc": [],
 }
 
 GENERATED = Path("build/generated")

@@ -73,7 +73,16 @@ from odyssey._kernels.elementwise import (
     subtract,
 )
 from odyssey._kernels.embedding import embedding, embedding_backward
+from odyssey._kernels.hyper import (
+    hyper_head,
+    hyper_head_backward,
+    hyper_post,
+    hyper_post_backward,
+    hyper_pre,
+    hyper_pre_backward,
+)
 from odyssey._kernels.linear import linear, matmul
+from odyssey._kernels.mhc import MHC
 from odyssey._kernels.normalise import (
     batch_norm,
     batch_norm_backward,
@@ -112,6 +121,7 @@ from odyssey.packing import PackedWeight, pack
 
 if TYPE_CHECKING:
     from odyssey import config, data, errors, memory, models, nn, optim, reference, serialization, testing, training
+    from odyssey.memory_pool import MemoryPool, aligned_empty
     from odyssey.serialization import load, save
     from odyssey.tensor import Tensor, enable_grad, no_grad, use_reference
 
@@ -120,6 +130,8 @@ _LAZY_MODULES = (
     "config", "data", "errors", "memory", "models", "nn", "optim", "reference", "serialization", "testing", "training",
 )  # fmt: skip
 _LAZY_NAMES = {
+    "MemoryPool": "odyssey.memory_pool",
+    "aligned_empty": "odyssey.memory_pool",
     "Tensor": "odyssey.tensor",
     "enable_grad": "odyssey.tensor",
     "no_grad": "odyssey.tensor",
@@ -202,9 +214,18 @@ __all__ = [
     # embedding
     "embedding",
     "embedding_backward",
+    # hyper
+    "hyper_head",
+    "hyper_head_backward",
+    "hyper_post",
+    "hyper_post_backward",
+    "hyper_pre",
+    "hyper_pre_backward",
     # linear
     "linear",
     "matmul",
+    # mhc
+    "MHC",
     # normalise
     "batch_norm",
     "batch_norm_backward",

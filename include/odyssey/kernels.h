@@ -11,6 +11,7 @@
  *   ody_attention                        attention
  *   ody_norm     group by group          batch_norm, group_norm, instance_norm
  *   ody_scatter  row by row of a table   embedding_backward;   ody_dropout   dropout
+ *   ody_hyper    token by token          hyper_pre, hyper_head;   ody_mixing   hyper_post
  *
  * Promises that hold for every slot (each slot's own contract stands above it):
  *   - the same bits on every instruction set: the vector is 16 float32 (8 float64) lanes wherever it runs, reductions
@@ -321,6 +322,38 @@ typedef struct ody_transport {
     unsigned flags;
 } ody_transport;
 typedef void (*ody_transport_fn)(const ody_transport *);
+/* Hyper-connections: a token has `streams` rows of `hidden` elements, which make one vector x. Its `outputs` projections on
+ * the rows of fn say how the streams are mixed. Everything is contiguous; `group` tokens are worked on at a time.
+ *   ODY_HYPER_DEFAULT, ODY_HYPER_PAPER   outputs = (2 + streams) streams: those of pre, post and comb, one after another
+ *   ODY_HYPER_HEAD                       outputs = streams: those of pre alone; scale has one element, post and comb none */
+enum ody_hyper_kind { ODY_HYPER_DEFAULT, ODY_HYPER_PAPER, ODY_HYPER_HEAD };
+enum { ODY_MOST_STREAMS = 8 };
+typedef struct ody_hyper {
+    size_t tokens, streams, hidden, iterations, group;
+    int kind; /* enum ody_hyper_kind */
+    double eps, norm_eps;
+    const void *x, *fn, *base, *scale; /* (tokens, streams, hidden), (outputs, streams * hidden), (outputs), (3) or (1) */
+    void *collapsed;                   /* (tokens, hidden) */
+    void *post, *comb;                 /* (tokens, streams), (tokens, streams, streams) */
+    void *mix;                         /* (tokens, outputs): written by the forward unless NULL, read by the backward */
+    const void *grad_collapsed, *grad_post, *grad_comb; /* the last two NULL for zeros */
+    void *dx;       /* as x, or NULL */
+    void *dproduct; /* (tokens, outputs): the gradient of fn · x */
+    void *terms;    /* (tokens, outputs + elements of scale): what a token adds to the gradients of base and scale */
+    void *workspace; /* hyper_workspace bytes, 64-byte aligned */
+} ody_hyper;
+typedef void (*ody_hyper_fn)(const ody_hyper *);
+typedef size_t (*ody_hyper_workspace_fn)(const ody_hyper *, int backward);
+
+/* Streams mixed anew: f is (tokens, hidden), x and out (tokens, streams, hidden), post (tokens, streams), comb (tokens,
+ * streams, streams), all contiguous; the gradients as what they are of. A gradient that is NULL is left out. */
+typedef struct ody_mixing {
+    size_t tokens, streams, hidden;
+    const void *f, *x, *post, *comb, *grad;
+    void *out, *df, *dx, *dpost, *dcomb;
+    unsigned flags;
+} ody_mixing;
+typedef void (*ody_mixing_fn)(const ody_mixing *);
 
 /* A slot pair: the same text compiled for float and for double. */
 #define ODY_PAIR(type, name) type name##_f32, name##_f64
@@ -686,6 +719,25 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_transport_fn, transport_exact);
     /* plan = -cost (a + f + g) / reg: here cost is a plan, a (m, n) its gradient, f and g as solved for. In place. */
     ODY_PAIR(ody_transport_fn, transport_gradient);
+    /* ---- hyper-connections: hyper.h, hyper_backward.h, hyper_post.h. Outputs overlap no input. streams is at most
+     * ODY_MOST_STREAMS, iterations at least 1. With r = 1 / sqrt(mean(x^2) + norm_eps): --------------------------------- */
+
+    /* mix = (fn x) r, logit = fma(mix, scale, base), the scale of its part; pre = sigmoid(logit) + eps, post = 2
+     * sigmoid(logit), comb = softmax(logits, rows) + eps with columns, then (iterations - 1) times rows and columns divided
+     * by their sum + eps. collapsed = the chain of fma over the streams of pre x, the first a product.
+     *   ODY_HYPER_PAPER: no eps in pre nor after the softmax, and the logits of comb come transposed.
+     *   ODY_HYPER_HEAD: collapsed alone.
+     * A product of fn and x: lane l takes every LANES-th element from l on, one chain of fma; the lanes are folded by the
+     * tree. NaN or inf in a token of x makes the token NaN, and no other. */
+    ODY_PAIR(ody_hyper_fn, hyper_pre);
+    /* dx, dproduct and terms. Sums along hidden are as the sums of rows. */
+    ODY_PAIR(ody_hyper_fn, hyper_pre_backward);
+    ODY_PAIR(ody_hyper_workspace_fn, hyper_workspace);
+    /* out[k] = the chain of fma over j of comb[j][k] x[j], from post[k] f. In place on x allowed. */
+    ODY_PAIR(ody_mixing_fn, hyper_post);
+    /* df = the chain over k of post[k] grad[k], dx[j] = that of comb[j][k] grad[k], the first a product; dpost[k] =
+     * sum(grad[k] f), dcomb[j][k] = sum(x[j] grad[k]): a chain of fma a lane, lanes folded by the tree. */
+    ODY_PAIR(ody_mixing_fn, hyper_post_backward);
 } ody_kernels;
 
 #ifdef __cplusplus

@@ -230,6 +230,13 @@ typedef struct ody_transport_gradient {
 } ody_transport_gradient;
 int ody_run_transport_backward(const char *op, const ody_transport_gradient *p);
 
+/* ---- hyper_driver.c --------------------------------------------------------------------------------------------- */
+
+/* group and workspace of h are not read. Returns 0, or -1 when scratch memory ran out. */
+int ody_run_hyper(const char *op, ody_hyper_fn f, ody_hyper_workspace_fn workspace, int backward, const ody_hyper *h,
+                  size_t itemsize);
+void ody_run_mixing(const char *op, ody_mixing_fn f, const ody_mixing *m, size_t itemsize);
+
 /* The one hook of the entries: called with the operation's name and the bytes it moves, before the work. NULL, the
  * default, costs one predictable branch. */
 typedef void (*ody_hook_fn)(const char *op, size_t bytes);

@@ -11,6 +11,8 @@ from odyssey._kernels.runtime cimport (ody_attention_stack, ody_elementwise, ody
 from odyssey._kernels.kernels cimport ody_attention_backward_fn, ody_attention_fn, ody_attention_workspace_fn
 from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody_norm_fn, ody_scatter, ody_scatter_fn
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
+from odyssey._kernels.kernels cimport ody_hyper, ody_hyper_fn, ody_hyper_workspace_fn, ody_mixing, ody_mixing_fn
+from odyssey._kernels.odyssey cimport ody_mhc, ody_mhc_config, ody_mhc_layer, ody_mhc_metrics, ody_status
 
 # The active table. Switching it (odyssey.isa.use) is a single pointer store; a call reads it once.
 cdef const ody_kernels *K
@@ -48,3 +50,14 @@ cdef int run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, siz
 cdef int run_sinkhorn(const char *op, const ody_sinkhorn_stack *s) noexcept nogil
 cdef int run_transport(const char *op, const ody_transport_problem *p, size_t *iterations, double *error) noexcept nogil
 cdef int run_transport_backward(const char *op, const ody_transport_gradient *p) noexcept nogil
+cdef int run_hyper(const char *op, ody_hyper_fn f, ody_hyper_workspace_fn workspace, int backward, const ody_hyper *h,
+                   size_t itemsize) noexcept nogil
+cdef void run_mixing(const char *op, ody_mixing_fn f, const ody_mixing *m, size_t itemsize) noexcept nogil
+
+# The C ABI of odyssey.h.
+cdef const char *status_text(ody_status status) noexcept nogil
+cdef ody_status mhc_create(const ody_mhc_config *config, ody_mhc **mhc) noexcept nogil
+cdef void mhc_destroy(ody_mhc *mhc) noexcept nogil
+cdef ody_status mhc_forward(ody_mhc *mhc, const float *x, size_t tokens, ody_mhc_layer layer, void *context,
+                            float *out) noexcept nogil
+cdef ody_status mhc_get_metrics(const ody_mhc *mhc, ody_mhc_metrics *metrics) noexcept nogil

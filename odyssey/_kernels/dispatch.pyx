@@ -2,7 +2,7 @@
 
 `odyssey.isa` and `odyssey.threads` are the public face of this module.
 """
-from odyssey._kernels cimport runtime
+from odyssey._kernels cimport odyssey, runtime
 
 
 cdef extern from "ody_build.h":
@@ -105,6 +105,35 @@ cdef int run_transport(const char *op, const ody_transport_problem *p, size_t *i
 
 cdef int run_transport_backward(const char *op, const ody_transport_gradient *p) noexcept nogil:
     return runtime.ody_run_transport_backward(op, p)
+
+cdef int run_hyper(const char *op, ody_hyper_fn f, ody_hyper_workspace_fn workspace, int backward, const ody_hyper *h,
+                   size_t itemsize) noexcept nogil:
+    return runtime.ody_run_hyper(op, f, workspace, backward, h, itemsize)
+
+
+cdef void run_mixing(const char *op, ody_mixing_fn f, const ody_mixing *m, size_t itemsize) noexcept nogil:
+    runtime.ody_run_mixing(op, f, m, itemsize)
+
+
+cdef const char *status_text(ody_status status) noexcept nogil:
+    return odyssey.ody_status_text(status)
+
+
+cdef ody_status mhc_create(const ody_mhc_config *config, ody_mhc **mhc) noexcept nogil:
+    return odyssey.ody_mhc_create(config, mhc)
+
+
+cdef void mhc_destroy(ody_mhc *mhc) noexcept nogil:
+    odyssey.ody_mhc_destroy(mhc)
+
+
+cdef ody_status mhc_forward(ody_mhc *mhc, const float *x, size_t tokens, ody_mhc_layer layer, void *context,
+                            float *out) noexcept nogil:
+    return odyssey.ody_mhc_forward(mhc, x, tokens, layer, context, out)
+
+
+cdef ody_status mhc_get_metrics(const ody_mhc *mhc, ody_mhc_metrics *metrics) noexcept nogil:
+    return odyssey.ody_mhc_get_metrics(mhc, metrics)
 
 
 def tables():

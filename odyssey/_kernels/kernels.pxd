@@ -183,6 +183,48 @@ cdef extern from "odyssey/kernels.h" nogil:
     ctypedef struct ody_transport:
         pass
     ctypedef void (*ody_transport_fn)(const ody_transport *) noexcept nogil
+    enum ody_hyper_kind:
+        ODY_HYPER_DEFAULT
+        ODY_HYPER_PAPER
+        ODY_HYPER_HEAD
+    enum:
+        ODY_MOST_STREAMS
+    ctypedef struct ody_hyper:
+        size_t tokens, streams, hidden, iterations, group
+        int kind
+        double eps, norm_eps
+        const void *x
+        const void *fn
+        const void *base
+        const void *scale
+        void *collapsed
+        void *post
+        void *comb
+        void *mix
+        const void *grad_collapsed
+        const void *grad_post
+        const void *grad_comb
+        void *dx
+        void *dproduct
+        void *terms
+        void *workspace
+    ctypedef void (*ody_hyper_fn)(const ody_hyper *) noexcept nogil
+    ctypedef size_t (*ody_hyper_workspace_fn)(const ody_hyper *, int) noexcept nogil
+
+    ctypedef struct ody_mixing:
+        size_t tokens, streams, hidden
+        const void *f
+        const void *x
+        const void *post
+        const void *comb
+        const void *grad
+        void *out
+        void *df
+        void *dx
+        void *dpost
+        void *dcomb
+        unsigned flags
+    ctypedef void (*ody_mixing_fn)(const ody_mixing *) noexcept nogil
 
     ctypedef struct ody_kernels:
         const char *name
@@ -348,3 +390,9 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_transport_fn transport_columns_f32, transport_columns_f64
         ody_transport_fn transport_exact_f32, transport_exact_f64
         ody_transport_fn transport_gradient_f32, transport_gradient_f64
+        # hyper-connections
+        ody_hyper_fn hyper_pre_f32, hyper_pre_f64
+        ody_hyper_fn hyper_pre_backward_f32, hyper_pre_backward_f64
+        ody_hyper_workspace_fn hyper_workspace_f32, hyper_workspace_f64
+        ody_mixing_fn hyper_post_f32, hyper_post_f64
+        ody_mixing_fn hyper_post_backward_f32, hyper_post_backward_f64

@@ -9,6 +9,7 @@ from odyssey._kernels.kernels cimport (ody_attention_backward_fn, ody_attention_
 from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody_norm_fn, ody_scatter, ody_scatter_fn
 from odyssey._kernels.kernels cimport ody_sinkhorn_fn, ody_sinkhorn_small_fn, ody_transport_fn
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
+from odyssey._kernels.kernels cimport ody_hyper, ody_hyper_fn, ody_hyper_workspace_fn, ody_mixing, ody_mixing_fn
 
 
 cdef extern from "odyssey/runtime.h" nogil:
@@ -165,3 +166,6 @@ cdef extern from "odyssey/runtime.h" nogil:
         size_t m, n, itemsize, iterations
         double reg, relaxation, tolerance
     int ody_run_transport_backward(const char *op, const ody_transport_gradient *p) noexcept
+    int ody_run_hyper(const char *op, ody_hyper_fn f, ody_hyper_workspace_fn workspace, int backward, const ody_hyper *h,
+                      size_t itemsize) noexcept
+    void ody_run_mixing(const char *op, ody_mixing_fn f, const ody_mixing *m, size_t itemsize) noexcept

@@ -28,6 +28,7 @@ from odyssey.nn.containers import Sequential
 from odyssey.nn.conv import Conv2d, ConvTranspose2d
 from odyssey.nn.dropout import Dropout
 from odyssey.nn.embedding import Embedding
+from odyssey.nn.hyper import HyperConnection, HyperHead, ResidualAdd, residual
 from odyssey.nn.linear import Flatten, Linear
 from odyssey.nn.losses import CrossEntropyLoss, MSELoss
 from odyssey.nn.module import Buffer, Module, Parameter
@@ -53,6 +54,8 @@ __all__ = [
     "HardSigmoid",
     "HardSwish",
     "HardTanh",
+    "HyperConnection",
+    "HyperHead",
     "InstanceNorm2d",
     "LayerNorm",
     "LeakyReLU",
@@ -67,6 +70,7 @@ __all__ = [
     "RMSNorm",
     "ReLU",
     "ReLU6",
+    "ResidualAdd",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -75,4 +79,5 @@ __all__ = [
     "Tanh",
     "functional",
     "init",
+    "residual",
 ]

@@ -83,6 +83,14 @@ from odyssey.reference.elementwise import (
     subtract,
 )
 from odyssey.reference.embedding import embedding, embedding_backward
+from odyssey.reference.hyper import (
+    hyper_head,
+    hyper_head_backward,
+    hyper_post,
+    hyper_post_backward,
+    hyper_pre,
+    hyper_pre_backward,
+)
 from odyssey.reference.linear import (
     linear,
     matmul,
@@ -198,6 +206,12 @@ __all__ = [
     "hard_swish_backward",
     "hard_tanh",
     "hard_tanh_backward",
+    "hyper_head",
+    "hyper_head_backward",
+    "hyper_post",
+    "hyper_post_backward",
+    "hyper_pre",
+    "hyper_pre_backward",
     "instance_norm",
     "instance_norm_backward",
     "lars_step",

@@ -38,7 +38,9 @@ class Grad:
     `wrt` are the positions of the differentiable arguments. `backward(ops, grad, y, *args, **kwargs)` gives one
     gradient for each of them from the operations of `ops`, y being the forward's result; by default it is
     `ops.<op>_backward(grad, *args, **kwargs)`, or None where there is no such operation. `inputs`, `sizes` and
-    `options` are the case's own unless given. `avoid` names the kinks: values near one are moved away.
+    `options` are the case's own unless given. `avoid` names the kinks: values near one are moved away. Where the
+    forward has several results, `outputs` says how many of them, from the first on, are differentiated: `grad` is then
+    a tuple of so many, and y the tuple of all results.
     """
 
     wrt: tuple[int, ...] = (0,)
@@ -47,6 +49,7 @@ class Grad:
     sizes: tuple[Any, ...] | None = None
     options: tuple[Mapping[str, Any], ...] | None = None
     avoid: tuple[float, ...] = ()
+    outputs: int | None = None
 
 
 class Sample(NamedTuple):

@@ -130,16 +130,27 @@ def _over_arrays(case: Case, ops: Any, call: Call) -> Callable[..., Any]:
         args = list(call.args)
         for position, array in zip(grad.wrt, arrays, strict=True):
             args[position] = array
-        y = np.asarray(getattr(ops, case.op)(*args, **call.kwargs))
+        result = getattr(ops, case.op)(*args, **call.kwargs)
+        y = np.asarray(result) if grad.outputs is None else _joined(result[: grad.outputs])
 
         def backward(cotangent: Array) -> Any:
+            given = cotangent if grad.outputs is None else _parted(cotangent, result[: grad.outputs])
             if grad.backward is not None:
-                return grad.backward(ops, cotangent, y, *args, **call.kwargs)
-            return getattr(ops, f"{case.op}_backward")(cotangent, *args, **call.kwargs)
+                return grad.backward(ops, given, y if grad.outputs is None else result, *args, **call.kwargs)
+            return getattr(ops, f"{case.op}_backward")(given, *args, **call.kwargs)
 
         return y, backward
 
     return f
+
+
+def _joined(results: tuple[Array, ...]) -> Array:
+    return np.concatenate([one.ravel() for one in results])
+
+
+def _parted(joined: Array, like: tuple[Array, ...]) -> tuple[Array, ...]:
+    pieces = np.split(joined, np.cumsum([one.size for one in like])[:-1])
+    return tuple(piece.reshape(one.shape) for piece, one in zip(pieces, like, strict=True))
 
 
 def _forward(f: Callable[..., Any], given: list[Any]) -> tuple[Array, Callable[[list[Any], Array], list[Array]]]:

@@ -409,6 +409,55 @@ static void exercise_ody_sample_fn(ody_sample_fn f, int bits) {
         }
 }
 
+/* Streams of every kind, around the lanes and the blocks, with and without the results that may be left out. */
+static void exercise_ody_hyper(ody_hyper_fn f, ody_hyper_workspace_fn workspace, int bits, int backward) {
+    static const struct { size_t tokens, streams, hidden; } shape[] = {
+        {1, 4, 64}, {19, 4, 31}, {5, 2, 300}, {3, 3, 17}, {2, 8, 33}, {7, 1, 5}, {6, 5, 16},
+    };
+    enum { PARAMETERS = 80 * 600 };
+    const size_t item = (size_t)bits / 8;
+    for (int wild = 0; wild < 2; wild++)
+        for (size_t s = 0; s < sizeof shape / sizeof *shape; s++)
+            for (int kind = ODY_HYPER_DEFAULT; kind <= ODY_HYPER_HEAD; kind++) {
+                prepare(bits, wild);
+                fill(in[1], PARAMETERS, bits, 0); /* fn */
+                for (size_t i = 0; i < PARAMETERS; i++)
+                    if (bits == 32) ((float *)in[1])[i] /= 16;
+                    else ((double *)in[1])[i] /= 16;
+                const size_t n = shape[s].streams, tokens = shape[s].tokens;
+                ody_hyper h = {.tokens = tokens, .streams = n, .hidden = shape[s].hidden, .iterations = s % 2 ? 20 : 3,
+                               .group = s == 1 ? 64 / item : 4, .kind = kind, .eps = 1e-6, .norm_eps = 1e-6, .x = in[0],
+                               .fn = in[1], .base = in[2], .scale = in[2] + 100 * item, .collapsed = out[0], .post = out[1],
+                               .comb = out[2], .mix = out[3]};
+                if (backward) {
+                    h.collapsed = h.post = h.comb = NULL;
+                    h.mix = in[2] + 200 * item;
+                    h.grad_collapsed = in[3];
+                    h.grad_post = s == 2 ? NULL : in[4];
+                    h.grad_comb = s == 3 ? NULL : in[4] + 400 * item;
+                    h.dx = out[0];
+                    h.dproduct = out[1];
+                    h.terms = out[2];
+                }
+                h.workspace = aligned_alloc(64, (workspace(&h, backward) + 63) / 64 * 64);
+                f(&h);
+                free(h.workspace);
+                for (int k = 0; k < 4; k++) absorb(out[k], MOST / 4, bits);
+            }
+}
+static void exercise_ody_mixing_fn(ody_mixing_fn f, int bits) {
+    for (int wild = 0; wild < 2; wild++)
+        for (size_t n = 1; n <= ODY_MOST_STREAMS; n++)
+            for (unsigned flags = 0; flags <= ODY_STREAM; flags += ODY_STREAM) {
+                prepare(bits, wild);
+                const ody_mixing m = {.tokens = 3, .streams = n, .hidden = n % 2 ? 64 : 45, .f = in[0], .x = in[1], .post = in[2],
+                                      .comb = in[3], .grad = in[4], .out = out[0], .df = out[1], .dx = out[2], .dpost = out[3],
+                                      .dcomb = out[3] + 4096, .flags = flags};
+                f(&m);
+                for (int k = 0; k < 4; k++) absorb(out[k], MOST / 8, bits);
+            }
+}
+
 int main(void) {
 #define SLOT(type, name, bits)                                                                                         \
     state = 1;                                                                                                         \
@@ -425,6 +474,11 @@ int main(void) {
     state = 1;                                                                                                         \
     hash = 14695981039346656037u;                                                                                      \
     exercise_##type(TABLE.name, TABLE.workspace, bits);                                                                \
+    printf("%s %016" PRIx64 "\n", #name, hash);
+#define HYPER_SLOT(name, workspace, bits, backward)                                                                    \
+    state = 1;                                                                                                         \
+    hash = 14695981039346656037u;                                                                                      \
+    exercise_ody_hyper(TABLE.name, TABLE.workspace, bits, backward);                                                   \
     printf("%s %016" PRIx64 "\n", #name, hash);
 #define POOL_SLOT(name, bits)                                                                                          \
     state = 1;                                                                                                         \

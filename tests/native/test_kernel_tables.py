@@ -51,6 +51,9 @@ def slots() -> str:
                 lines.append(f"ATTENTION_SLOT({type_}, {name}_f{bits}, {name}_workspace_f{bits}, {bits})")
             elif type_ == "ody_norm_fn" and name.endswith("_columns"):
                 lines.append(f"NORM_COLUMNS_SLOT({name}_f{bits}, {bits})")
+            elif type_ == "ody_hyper_fn":
+                backward = int(name.endswith("backward"))
+                lines.append(f"HYPER_SLOT({name}_f{bits}, hyper_workspace_f{bits}, {bits}, {backward})")
             elif type_ == "ody_pool_fn":
                 lines.append(f"POOL_SLOT({name}_f{bits}, {bits})")
             elif type_ == "ody_gemm_fn":

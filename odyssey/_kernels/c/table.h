@@ -66,4 +66,6 @@ const ody_kernels ODY_TABLE = {
     ROW(sinkhorn_finish), ROW(sinkhorn_products), ROW(sinkhorn_rows_adjoint), ROW(sinkhorn_columns_adjoint),
     ROW(sinkhorn_gradient), ROW(sinkhorn_implicit_rows), ROW(sinkhorn_implicit_columns),
     ROW(transport_rows), ROW(transport_columns), ROW(transport_exact), ROW(transport_gradient),
+    /* hyper-connections */
+    ROW(hyper_pre), ROW(hyper_pre_backward), ROW(hyper_workspace), ROW(hyper_post), ROW(hyper_post_backward),
 };

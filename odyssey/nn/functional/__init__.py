@@ -47,6 +47,7 @@ from odyssey.nn.functional.elementwise import (
     subtract,
 )
 from odyssey.nn.functional.embedding import embedding
+from odyssey.nn.functional.hyper import expand_streams, hyper_head, hyper_post, hyper_pre
 from odyssey.nn.functional.linear import dot, linear, matmul
 from odyssey.nn.functional.losses import cross_entropy, mse_loss
 from odyssey.nn.functional.norms import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
@@ -73,6 +74,7 @@ __all__ = [
     "embedding",
     "erf",
     "exp",
+    "expand_streams",
     "flatten",
     "fma",
     "gelu",
@@ -82,6 +84,9 @@ __all__ = [
     "hard_sigmoid",
     "hard_swish",
     "hard_tanh",
+    "hyper_head",
+    "hyper_post",
+    "hyper_pre",
     "instance_norm",
     "layer_norm",
     "leaky_relu",

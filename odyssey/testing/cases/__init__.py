@@ -22,6 +22,7 @@ from odyssey.testing.case import Case
 from odyssey.testing.cases.activations import ACTIVATIONS
 from odyssey.testing.cases.attention import ATTENTION_OPS
 from odyssey.testing.cases.elementwise import ELEMENTWISE
+from odyssey.testing.cases.hyper import HYPER
 from odyssey.testing.cases.images import IMAGES
 from odyssey.testing.cases.lookups import LOOKUPS
 from odyssey.testing.cases.normalise import NORMALISE
@@ -45,6 +46,7 @@ _FAMILIES = (
     LOOKUPS,
     LINEAR,
     ATTENTION_OPS,
+    HYPER,
     IMAGES,
     OPTIMIZERS,
     SAMPLING,
