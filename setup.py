@@ -85,6 +85,8 @@ MODULES = {
     "normalise": [],
     "embedding": [],
     "dropout": [],
+    "geometry": [],
+    "manifold": [],
 }
 
 GENERATED = Path("build/generated")

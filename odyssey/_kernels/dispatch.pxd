@@ -10,6 +10,7 @@ from odyssey._kernels.runtime cimport (ody_attention_stack, ody_elementwise, ody
 from odyssey._kernels.kernels cimport ody_attention_backward_fn, ody_attention_fn, ody_attention_workspace_fn
 from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody_norm_fn, ody_scatter, ody_scatter_fn
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
+from odyssey._kernels.kernels cimport ody_pairs, ody_pairs_fn
 
 # The active table. Switching it (odyssey.isa.use) is a single pointer store; a call reads it once.
 cdef const ody_kernels *K
@@ -44,3 +45,6 @@ cdef int run_gather(const char *op, ody_rows_fn f, const ody_rows *r, size_t ite
 cdef int run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *s, const int64_t *index, size_t count,
                      int64_t skipped, size_t itemsize) noexcept nogil
 cdef int run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size_t itemsize) noexcept nogil
+cdef int run_pairs(const char *op, ody_pairs_fn f, ody_gemm_fn gemm, ody_gemm_workspace_fn workspace, ody_rows_fn transpose,
+                   const ody_pairs *p, bint symmetric, size_t itemsize) noexcept nogil
+cdef void run_pairs_backward(const char *op, ody_pairs_fn f, const ody_pairs *p, size_t itemsize) noexcept nogil

@@ -95,6 +95,15 @@ cdef int run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, siz
     return runtime.ody_run_dropout(op, f, d, itemsize)
 
 
+cdef int run_pairs(const char *op, ody_pairs_fn f, ody_gemm_fn gemm, ody_gemm_workspace_fn workspace, ody_rows_fn transpose,
+                   const ody_pairs *p, bint symmetric, size_t itemsize) noexcept nogil:
+    return runtime.ody_run_pairs(op, f, gemm, workspace, transpose, p, symmetric, itemsize)
+
+
+cdef void run_pairs_backward(const char *op, ody_pairs_fn f, const ody_pairs *p, size_t itemsize) noexcept nogil:
+    runtime.ody_run_pairs_backward(op, f, p, itemsize)
+
+
 def tables():
     """The instruction sets of this build, best first: a list of (name, usable on this machine)."""
     found = []

@@ -29,3 +29,5 @@
 #include "normalise_columns.h"
 #include "embedding.h"
 #include "dropout.h"
+#include "distance.h"
+#include "manifold.h"

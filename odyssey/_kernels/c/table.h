@@ -61,4 +61,11 @@ const ody_kernels ODY_TABLE = {
     ROW(embedding), ROW(embedding_backward),
     /* dropout */
     ROW(dropout),
+    /* distances */
+    ROW(euclidean_distance), ROW(poincare_distance), ROW(spherical_distance), ROW(euclidean_distance_backward),
+    ROW(poincare_distance_backward), ROW(spherical_distance_backward), ROW(ball_points), ROW(direction_points),
+    ROW(euclidean_pairs), ROW(poincare_pairs), ROW(spherical_pairs), ROW(euclidean_pairs_backward),
+    ROW(poincare_pairs_backward), ROW(spherical_pairs_backward),
+    /* maps of the ball */
+    ROW(mobius_add), ROW(exp_map), ROW(log_map), ROW(project_to_ball), ROW(gyration),
 };

@@ -88,4 +88,14 @@ def _kernels(request: Request) -> Iterator[Section]:
     return kernels(request)
 
 
-TABLES: dict[str, Callable[[Request], Iterator[Section]]] = {"foundation": _foundation, "kernels": _kernels}
+def _geometry(request: Request) -> Iterator[Section]:
+    from odyssey.bench.tables.geometry import geometry
+
+    return geometry(request)
+
+
+TABLES: dict[str, Callable[[Request], Iterator[Section]]] = {
+    "foundation": _foundation,
+    "kernels": _kernels,
+    "geometry": _geometry,
+}

@@ -47,8 +47,22 @@ from odyssey.nn.functional.elementwise import (
     subtract,
 )
 from odyssey.nn.functional.embedding import embedding
+from odyssey.nn.functional.geometry import (
+    euclidean_distance,
+    pairwise_distance,
+    poincare_distance,
+    spherical_distance,
+)
 from odyssey.nn.functional.linear import dot, linear, matmul
 from odyssey.nn.functional.losses import cross_entropy, mse_loss
+from odyssey.nn.functional.manifold import (
+    exp_map,
+    gyration,
+    log_map,
+    mobius_add,
+    parallel_transport,
+    project_to_ball,
+)
 from odyssey.nn.functional.norms import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from odyssey.nn.functional.pooling import avg_pool2d, global_avg_pool2d, max_pool2d
 from odyssey.nn.functional.reductions import logsumexp, max, mean, min, norm, sum, var
@@ -71,13 +85,16 @@ __all__ = [
     "elu",
     "embedding",
     "erf",
+    "euclidean_distance",
     "exp",
+    "exp_map",
     "flatten",
     "fma",
     "gelu",
     "getitem",
     "global_avg_pool2d",
     "group_norm",
+    "gyration",
     "hard_sigmoid",
     "hard_swish",
     "hard_tanh",
@@ -87,6 +104,7 @@ __all__ = [
     "linear",
     "log",
     "log2",
+    "log_map",
     "log_softmax",
     "logsumexp",
     "matmul",
@@ -97,12 +115,17 @@ __all__ = [
     "min",
     "minimum",
     "mish",
+    "mobius_add",
     "mse_loss",
     "multiply",
     "negative",
     "norm",
+    "pairwise_distance",
+    "parallel_transport",
+    "poincare_distance",
     "power",
     "prelu",
+    "project_to_ball",
     "reciprocal",
     "relu",
     "relu6",
@@ -117,6 +140,7 @@ __all__ = [
     "sin",
     "softmax",
     "softplus",
+    "spherical_distance",
     "sqrt",
     "subtract",
     "sum",

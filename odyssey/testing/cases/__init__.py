@@ -22,6 +22,7 @@ from odyssey.testing.case import Case
 from odyssey.testing.cases.activations import ACTIVATIONS
 from odyssey.testing.cases.attention import ATTENTION_OPS
 from odyssey.testing.cases.elementwise import ELEMENTWISE
+from odyssey.testing.cases.geometry import GEOMETRY
 from odyssey.testing.cases.images import IMAGES
 from odyssey.testing.cases.lookups import LOOKUPS
 from odyssey.testing.cases.normalise import NORMALISE
@@ -47,6 +48,7 @@ _FAMILIES = (
     IMAGES,
     OPTIMIZERS,
     SAMPLING,
+    GEOMETRY,
 )
 CASES: dict[str, Case] = {case.op: case for family in _FAMILIES for case in family}
 
