@@ -128,7 +128,20 @@ from odyssey.config import get_include, show_config
 from odyssey.packing import PackedWeight, pack
 
 if TYPE_CHECKING:
-    from odyssey import config, data, errors, geometry, memory, models, nn, optim, reference, serialization, testing, training
+    from odyssey import (
+        config,
+        data,
+        errors,
+        geometry,
+        memory,
+        models,
+        nn,
+        optim,
+        reference,
+        serialization,
+        testing,
+        training,
+    )
     from odyssey.geometry import forman_ricci, ollivier_ricci
     from odyssey.serialization import load, save
     from odyssey.tensor import Tensor, enable_grad, no_grad, use_reference

@@ -15,7 +15,7 @@ F = od.nn.functional
 
 
 def exception_tree() -> tuple[list[str], list[int]]:
-    """The names of the built-in exceptions, BaseException first, and the number of each one's parent (its own: none)."""
+    """The names of the built-in exceptions, BaseException first, and the number of each one's parent."""
     classes, parents = [BaseException], [0]
     for number, each in enumerate(classes):  # the list grows while it is walked: breadth first
         children = sorted(
@@ -77,8 +77,8 @@ def geodesic(a: np.ndarray, b: np.ndarray, count: int = 30) -> np.ndarray:
 def mean_of(points: np.ndarray) -> np.ndarray:
     """Fréchet's: from which the tangents to all points cancel."""
     mean = np.zeros(points.shape[1])
-    for _ in range(200):
-        mean = od.exp_map(mean, od.log_map(mean, points).mean(axis=0))
+    for _ in range(500):  # short steps: far points bend the sum of squares as much as they are far
+        mean = od.exp_map(mean, 0.05 * od.log_map(mean, points).mean(axis=0))
     return mean
 
 

@@ -24,8 +24,8 @@ def ollivier_ricci(
 ) -> tuple[Array, Array]:
     """1 - W(x, y) / d(x, y) of every edge: how much nearer than their nodes two neighbourhoods are.
 
-    W is the cost of moving what stands around x to around y: `alpha` of a unit on the node, the rest shared equally among its
-    neighbours (Ollivier, Ricci curvature of Markov chains on metric spaces, 2009); d the shortest path.
+    W is the cost of moving what stands around x to around y: `alpha` of a unit on the node, the rest shared equally among
+    its neighbours (Ollivier, Ricci curvature of Markov chains on metric spaces, 2009); d the shortest path.
 
     Args:
         graph: (indptr, indices), (indptr, indices, lengths), a scipy.sparse matrix of lengths; or with k points (m, n),

@@ -175,7 +175,9 @@ def _pairs(op: str, x: Any, y: Any) -> list[Array]:
 def _options(metric: str, c: float, outside: str, zero: str) -> dict[str, Any]:
     if metric not in _BY_METRIC:
         raise ValueError(f"metric must be one of {', '.join(map(repr, _BY_METRIC))}; found {metric!r}")
-    return {"euclidean": {}, "poincare": {"c": c, "outside": outside}, "spherical": {"zero": zero}}[metric]
+    if metric == "euclidean":
+        return {}
+    return {"c": c, "outside": outside} if metric == "poincare" else {"zero": zero}
 
 
 def _minus(x: Array, y: Array) -> Array:

@@ -143,7 +143,7 @@ def test_points_outside_the_ball_are_an_error_or_infinitely_far(isa):
     assert np.isfinite(found[0])
     equal(found[1:], np.float32([np.inf, np.nan, np.inf]))
     equal(od.pairwise_distance(x, x, "poincare", outside="inf")[1], np.float32([np.inf, np.inf, np.nan, np.inf]))
-    dx, dy = od.poincare_distance_backward(np.ones(4, np.float32), x, y, outside="inf")
+    dx, _ = od.poincare_distance_backward(np.ones(4, np.float32), x, y, outside="inf")
     equal(dx[1], np.zeros(2, np.float32))
     for c in (0, -1.0, np.inf, np.nan, 1e-60):
         with pytest.raises(ValueError, match="c must be positive and finite"):
@@ -190,7 +190,7 @@ def test_layouts_and_out(isa):
 
 def test_wrong_arguments_are_explained():
     x = drawn(3, 4)
-    with pytest.raises(ShapeError, match="of all pairs: od.pairwise_distance"):
+    with pytest.raises(ShapeError, match=r"of all pairs: od.pairwise_distance"):
         od.euclidean_distance(x, drawn(5, 4))
     with pytest.raises(ShapeError, match="or one of them a point"):
         od.euclidean_distance(x, drawn(5))
@@ -198,7 +198,7 @@ def test_wrong_arguments_are_explained():
         od.pairwise_distance(x, drawn(5, 3))
     with pytest.raises(DTypeError, match="one dtype"):
         od.euclidean_distance(x, x.astype(np.float64))
-    with pytest.raises(ValueError, match="metric must be one of 'euclidean'"):
+    with pytest.raises(ValueError, match=r"metric must be one of 'euclidean'"):
         od.pairwise_distance(x, metric="cosine")
     with pytest.raises(ShapeError, match="one value for each distance"):
         od.euclidean_distance_backward(np.ones(2, np.float32), x, x)

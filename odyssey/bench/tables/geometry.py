@@ -1,4 +1,4 @@
-"""The goals of distances: rows to one point against the memory and the peers, all pairs against NumPy's product form."""
+"""The goals of distances: rows to one point against the memory, all pairs against NumPy's product form."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def _calls() -> dict[str, tuple[Callable[[], Any], Array, Array]]:
     """Distances of the points to one, into an array of the caller's."""
     import odyssey as od
 
-    x, y, out = 0.01 * _normal(0, POINTS), 0.01 * _normal(1, POINTS[1:]), np.empty(POINTS[0], np.float32)
+    x, y, out = _normal(0, POINTS), _normal(1, POINTS[1:]), np.empty(POINTS[0], np.float32)
+    x *= 0.01  # inside the ball
+    y *= 0.01
     return {
         "euclidean_distance": (partial(od.euclidean_distance, x, y, out), x, y),
         "poincare_distance": (partial(od.poincare_distance, x, y, 1.0, "raise", out), x, y),
@@ -78,8 +80,8 @@ def _all_pairs(request: Request) -> Section:
     ours = partial(od.pairwise_distance, x, y, out=out)
     alone = partial(od.pairwise_distance, x, out=out)
     lines = [
-        _one_race(request, "pairwise_distance(x, y) 1000x1000x1024", ours, "numpy", partial(row._numpy_pairs, x, y), 1.8, 1),
-        _one_race(request, "pairwise_distance(x) 1000x1000x1024", alone, "numpy", partial(row._numpy_pairs, x, x), 1.8, 1),
+        _one_race(request, f"{what} 1000x1000x1024", call, "numpy", partial(row._numpy_pairs, x, other), 1.8, 1)
+        for what, call, other in (("pairwise_distance(x, y)", ours, y), ("pairwise_distance(x)", alone, x))
     ]
     return Section("Distances of all pairs: |x|^2 + |y|^2 - 2xy, and near pairs from the points", lines)
 

@@ -69,7 +69,7 @@ def inside(draw: Draw, shape: tuple[int, ...], c: float = 1.0, far: float = 0.99
     lengths = np.array([math.sqrt(math.fsum(v * v for v in row.tolist())) or 1.0 for row in values])
     share = draw.rng.random(len(values))
     radii = far * (1 - share * share * share) / math.sqrt(c)
-    return (values * (radii / lengths)[:, np.newaxis]).reshape(shape).astype(draw.dtype)
+    return np.asarray((values * (radii / lengths)[:, np.newaxis]).reshape(shape).astype(draw.dtype))
 
 
 def in_the_ball(draw: Draw, size: Points, c: float = 1.0, **options: Any) -> Call:
