@@ -106,28 +106,38 @@ static void K(project_to_ball)(const ody_rows *r) {
     }
 }
 
-/* in0 = u, in1 = v, in2 = w: factor (w + 2 (a u + b v) / D), or with param1 the transport of w from v to u: -v in v's place
- * and factor B / A, u's gap over v's. */
+/* (u + sign v) w */
+static inline real K(sum_times)(const real *u, const real *v, const real *w, size_t n, real sign) {
+    const vec by = v_splat(sign);
+    vec lanes;
+    REDUCE_SEQUENCE(lanes, n, v_zero(), v_zero(), v_add,
+                    acc = v_fma(v_fma(v_load(v + i), by, v_load(u + i)), v_load(w + i), acc),
+                    acc = v_fma(v_fma(v_load_n(v + i, left, 0), by, v_load_n(u + i, left, 0)), v_load_n(w + i, left, 0), acc));
+    return v_reduce_add(lanes);
+}
+
+/* in0 = u, in1 = v, in2 = w. With e = u + v: w + 2 c / (A B + c |e|^2) ((B <e,w> + c |e|^2 <v,w>) u - (A <u,w> +
+ * c |u|^2 <e,w>) e); the textbook's factors of u and v are large and nearly opposite where e is small. With param1 the
+ * transport of w from v to u: -v in v's place, and all times A / B. */
 static void K(gyration)(const ody_rows *r) {
     const real c = (real)r->param[0], sign = r->param[1] != 0 ? -1 : 1;
     MAP_ROWS {
         const real *u = MAP_ROW(0), *v = MAP_ROW(1), *w = MAP_ROW(2);
         real *out = (real *)AT(r->out[0], (ptrdiff_t)row * r->out_step[0]);
         real sums[SUMS], with_u[SUMS], with_v[SUMS];
-        K(pair_sums)(OF_X | OF_Y | OF_PRODUCT, u, v, r->n, sums);
+        K(pair_sums)(OF_X | OF_Y, u, v, r->n, sums);
         K(pair_sums)(OF_PRODUCT, u, w, r->n, with_u);
         K(pair_sums)(OF_PRODUCT, v, w, r->n, with_v);
         const real gap_u = K(gap_of)(u, r->n, c, sums[1]), gap_v = K(gap_of)(v, r->n, c, sums[2]);
-        const vec by = v_splat(-sign);
-        const real D = gap_u * gap_v + c * K(squares)(K(SCALED_SUM), u, v, r->n, &by);
-        const real uv = sign * sums[3], uw = with_u[3], vw = sign * with_v[3];
-        const real a = c * (vw * (1 + 2 * c * uv) - c * uw * sums[2]), b = -c * (uw + c * vw * sums[1]);
-        const real factor = sign < 0 ? gap_u / gap_v : 1;
-        const vec by_u = v_splat(factor * (2 * a / D)), by_v = v_splat(sign * factor * (2 * b / D)), by_w = v_splat(factor);
+        const real bent = c * K(square_of_sum)(u, v, r->n, sign), ew = K(sum_times)(u, v, w, r->n, sign);
+        const real twice = 2 * c / (gap_u * gap_v + bent), factor = sign < 0 ? gap_u / gap_v : 1;
+        const real of_u = twice * (gap_v * ew + bent * (sign * with_v[3]));
+        const real of_e = -twice * (gap_u * with_u[3] + c * sums[1] * ew);
+        const vec by_u = v_splat(factor * of_u), by_e = v_splat(factor * of_e), by_w = v_splat(factor), by = v_splat(sign);
         for (size_t i = 0; i < r->n; i += LANES) {
             const size_t lanes = r->n - i < LANES ? r->n - i : LANES;
             const vec p = LOAD_LANES(u + i, lanes), q = LOAD_LANES(v + i, lanes), t = LOAD_LANES(w + i, lanes);
-            v_store_n(out + i, v_fma(p, by_u, v_fma(q, by_v, v_mul(t, by_w))), lanes);
+            v_store_n(out + i, v_fma(p, by_u, v_fma(v_fma(q, by, p), by_e, v_mul(t, by_w))), lanes);
         }
         *(real *)AT(r->out[1], (ptrdiff_t)row * r->out_step[1]) = gap_u < gap_v || !(gap_u == gap_u) ? gap_u : gap_v;
     }

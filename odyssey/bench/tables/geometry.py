@@ -58,7 +58,7 @@ def _to_one_point(request: Request) -> Section:
     }
     for op, (call, x, y) in calls.items():
         lines.append(_one_race(request, f"{op} 1000x1024 to one", call, "numpy", partial(numpys[op], x, y), 8.0, 1))
-    for op, name in (("euclidean_distance", "euclidean"), ("spherical_distance", "angular")):
+    for op, name in (("euclidean_distance", "euclidean"), ("spherical_distance", "cosine")):
         call, x, y = calls[op]
         lines.append(_against_simsimd(request, op, name, call, x, y))
     return Section("Distances of 1000x1024 to one point", lines)
