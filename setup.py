@@ -89,6 +89,8 @@ MODULES = {
     "transport": [],
     "hyper": [],
     "mhc": [],
+    "geometry": [],
+    "manifold": [],
 }
 
 GENERATED = Path("build/generated")

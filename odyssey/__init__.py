@@ -83,6 +83,25 @@ from odyssey._kernels.hyper import (
 )
 from odyssey._kernels.linear import linear, matmul
 from odyssey._kernels.mhc import MHC
+from odyssey._kernels.geometry import (
+    euclidean_distance,
+    euclidean_distance_backward,
+    pairwise_distance,
+    pairwise_distance_backward,
+    poincare_distance,
+    poincare_distance_backward,
+    spherical_distance,
+    spherical_distance_backward,
+)
+from odyssey._kernels.linear import linear, matmul
+from odyssey._kernels.manifold import (
+    exp_map,
+    gyration,
+    log_map,
+    mobius_add,
+    parallel_transport,
+    project_to_ball,
+)
 from odyssey._kernels.normalise import (
     batch_norm,
     batch_norm_backward,
@@ -122,12 +141,27 @@ from odyssey.packing import PackedWeight, pack
 if TYPE_CHECKING:
     from odyssey import config, data, errors, memory, models, nn, optim, reference, serialization, testing, training
     from odyssey.memory_pool import MemoryPool, aligned_empty
+    from odyssey import (
+        config,
+        data,
+        errors,
+        geometry,
+        memory,
+        models,
+        nn,
+        optim,
+        reference,
+        serialization,
+        testing,
+        training,
+    )
+    from odyssey.geometry import forman_ricci, ollivier_ricci
     from odyssey.serialization import load, save
     from odyssey.tensor import Tensor, enable_grad, no_grad, use_reference
 
 # Loaded when first asked for: `import odyssey` brings the kernels alone.
 _LAZY_MODULES = (
-    "config", "data", "errors", "memory", "models", "nn", "optim", "reference", "serialization", "testing", "training",
+    "config", "data", "errors", "geometry", "memory", "models", "nn", "optim", "reference", "serialization", "testing", "training",
 )  # fmt: skip
 _LAZY_NAMES = {
     "MemoryPool": "odyssey.memory_pool",
@@ -136,6 +170,8 @@ _LAZY_NAMES = {
     "enable_grad": "odyssey.tensor",
     "no_grad": "odyssey.tensor",
     "use_reference": "odyssey.tensor",
+    "forman_ricci": "odyssey.geometry",
+    "ollivier_ricci": "odyssey.geometry",
     "load": "odyssey.serialization",
     "save": "odyssey.serialization",
 }
@@ -226,6 +262,25 @@ __all__ = [
     "matmul",
     # mhc
     "MHC",
+    # geometry
+    "euclidean_distance",
+    "euclidean_distance_backward",
+    "pairwise_distance",
+    "pairwise_distance_backward",
+    "poincare_distance",
+    "poincare_distance_backward",
+    "spherical_distance",
+    "spherical_distance_backward",
+    # linear
+    "linear",
+    "matmul",
+    # manifold
+    "exp_map",
+    "gyration",
+    "log_map",
+    "mobius_add",
+    "parallel_transport",
+    "project_to_ball",
     # normalise
     "batch_norm",
     "batch_norm_backward",

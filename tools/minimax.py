@@ -243,6 +243,11 @@ def log_tail(f, leading, n, bits):
     return polynomial(f, *SQRT_HALF, n, bits, w)
 
 
+def atan_tail(n, bits):
+    """(atan(t) - t) / t^3 in t^2, for t up to tan(pi / 8)."""
+    return polynomial(lambda y: (mp.atan(mp.sqrt(y)) / mp.sqrt(y) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.1717"), n, bits, lambda y: 1 / y)
+
+
 def softplus_f32():
     f, w = tail(mp.log1p, lambda z: z, 2)
     center, _ = accurate_center(f, mp.mpf("0.45"), mp.mpf("0.55"), 24)
@@ -261,6 +266,7 @@ SPECS = {
     "sin_f32": (24, lambda: polynomial(lambda y: (mp.sin(mp.sqrt(y)) / mp.sqrt(y) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 3, 24,
                                        lambda y: 1 / y)),
     "cos_f32": (24, lambda: polynomial(lambda y: (mp.cos(mp.sqrt(y)) - 1) / y, mp.mpf("1e-9"), mp.mpf("0.63"), 4, 24, lambda y: 1 / y)),
+    "atan_f32": (24, lambda: atan_tail(5, 24)),
     "softplus_f32": (24, softplus_f32),
     "mills_f32": (24, lambda: table(mills, octaves("14.5"), 8, 24, odd=False, start=6)),
     "gelu_f32": (24, lambda: table(lambda t: t * mills(t), octaves("14.5"), 7, 24, slope=mp.mpf(1) / 2, start=6)),
@@ -276,6 +282,7 @@ SPECS = {
                                        lambda y: 1 / y)),
     "cos_f64": (53, lambda: polynomial(lambda y: (mp.cos(mp.sqrt(y)) - 1 + y / 2) / y**2, mp.mpf("1e-9"), mp.mpf("0.63"), 6, 53,
                                        lambda y: 1 / y**2)),
+    "atan_f64": (53, lambda: atan_tail(12, 53)),
     "softplus_f64": (53, lambda: polynomial(lambda z: mp.log1p(z) / z, mp.mpf("1e-9"), 1, 22, 53)),
     "mills_f64": (53, lambda: rational_mills(mills, 4, mp.mpf("38.7"), 24, 53)),
     "mills_f64_slope": (53, lambda: rational_slope(mills, 4, mp.mpf("38.7"), 4, 53)),

@@ -12,6 +12,7 @@
  *   ody_norm     group by group          batch_norm, group_norm, instance_norm
  *   ody_scatter  row by row of a table   embedding_backward;   ody_dropout   dropout
  *   ody_hyper    token by token          hyper_pre, hyper_head;   ody_mixing   hyper_post
+ *   ody_pairs    point by point          pairwise_distance
  *
  * Promises that hold for every slot (each slot's own contract stands above it):
  *   - the same bits on every instruction set: the vector is 16 float32 (8 float64) lanes wherever it runs, reductions
@@ -354,6 +355,17 @@ typedef struct ody_mixing {
     unsigned flags;
 } ody_mixing;
 typedef void (*ody_mixing_fn)(const ody_mixing *);
+/* Points x, (rows, n), against points y, (columns, n), rows x_step and y_step bytes apart, a row contiguous; out is (rows,
+ * columns). x_size, x_gap, y_size and y_gap: one value a point, as the slot's contract says. Gradients: grad is (rows,
+ * columns), grad_step and grad_column bytes apart, out is (rows, n), and sizes and gaps are not read. */
+typedef struct ody_pairs {
+    const void *x, *y, *x_size, *x_gap, *y_size, *y_gap, *grad;
+    void *out;
+    ptrdiff_t x_step, y_step, out_step, grad_step, grad_column;
+    size_t rows, columns, n;
+    double param[2];
+} ody_pairs;
+typedef void (*ody_pairs_fn)(const ody_pairs *);
 
 /* A slot pair: the same text compiled for float and for double. */
 #define ODY_PAIR(type, name) type name##_f32, name##_f64
@@ -738,6 +750,51 @@ typedef struct ody_kernels {
     /* df = the chain over k of post[k] grad[k], dx[j] = that of comb[j][k] grad[k], the first a product; dpost[k] =
      * sum(grad[k] f), dcomb[j][k] = sum(x[j] grad[k]): a chain of fma a lane, lanes folded by the tree. */
     ODY_PAIR(ody_mixing_fn, hyper_post_backward);
+    /* ---- distances: distance.h. in0 and in1 are rows of n, in_step[1] = 0 says one point for all; out0 is one value a row.
+     * Within a few ulp more than the sum |x - y|^2 has, for near points too; sums of squares out of the type's range are
+     * taken again, scaled. Results overlap no input. NaN gives NaN. n = 0 gives 0. ---------------------------------------- */
+
+    /* |x - y|. */
+    ODY_PAIR(ody_rows_fn, euclidean_distance);
+    /* 2 / sqrt(c) asinh(sqrt(c) |x - y| / sqrt((1 - c |x|^2) (1 - c |y|^2))), c = param0 > 0. Where 1 - c |x|^2 or
+     * 1 - c |y|^2 is not positive: -1, or with param1 inf. */
+    ODY_PAIR(ody_rows_fn, poincare_distance);
+    /* The angle, 2 atan2(|x/|x| - y/|y||, |x/|x| + y/|y||). Where x or y is 0: -1, or with param0 pi / 2, or 0 where both
+     * are. */
+    ODY_PAIR(ody_rows_fn, spherical_distance);
+    /* in0 the incoming gradient, one value a row, in1 x, in2 y: out0 and out1 the gradients of x and of y, a row each; 0
+     * where the distance has none (one point twice, a point outside, a direction of length 0). */
+    ODY_PAIR(ody_rows_fn, euclidean_distance_backward);
+    ODY_PAIR(ody_rows_fn, poincare_distance_backward);
+    ODY_PAIR(ody_rows_fn, spherical_distance_backward);
+    /* out0 = |x|^2; out1 = 1 - param0 |x|^2. */
+    ODY_PAIR(ody_rows_fn, ball_points);
+    /* out0 = |x|^2; out1 = 1 / |x|, 0 where x is 0, NaN where |x|^2 is out of range. */
+    ODY_PAIR(ody_rows_fn, direction_points);
+    /* Each element of out, the product x y, becomes the distance: from it, |x|^2 and |y|^2 where these leave digits enough,
+     * else as that of two rows. Sizes and gaps are those of ball_points, for spherical_pairs of direction_points. Parameters
+     * as above. */
+    ODY_PAIR(ody_pairs_fn, euclidean_pairs);
+    ODY_PAIR(ody_pairs_fn, poincare_pairs);
+    ODY_PAIR(ody_pairs_fn, spherical_pairs);
+    /* out = the gradients of x, each pair's added in the order of y. */
+    ODY_PAIR(ody_pairs_fn, euclidean_pairs_backward);
+    ODY_PAIR(ody_pairs_fn, poincare_pairs_backward);
+    ODY_PAIR(ody_pairs_fn, spherical_pairs_backward);
+
+    /* ---- maps of the Poincare ball: manifold.h. Rows of n, param0 = c > 0; in_step = 0 says one point for all. out0 is a row,
+     * out1 the smallest of the gaps 1 - c |x|^2 of the row's points: where it is not positive, out0 means nothing. Results
+     * overlap no input. Within a few roundings of terms that do not cancel. -------------------------------------------------- */
+
+    /* in0 plus in1 in Moebius' sense. */
+    ODY_PAIR(ody_rows_fn, mobius_add);
+    /* Where the geodesic from in0 with the velocity in1 is at time 1; and in1 the point, that velocity. */
+    ODY_PAIR(ody_rows_fn, exp_map);
+    ODY_PAIR(ody_rows_fn, log_map);
+    /* in0, or where sqrt(c) |in0| is more than param1, in0 made so long. No out1. */
+    ODY_PAIR(ody_rows_fn, project_to_ball);
+    /* gyr[in0, in1] in2; with param1 the tangent in2 at in1 carried along the geodesic to in0. */
+    ODY_PAIR(ody_rows_fn, gyration);
 } ody_kernels;
 
 #ifdef __cplusplus

@@ -237,6 +237,13 @@ int ody_run_hyper(const char *op, ody_hyper_fn f, ody_hyper_workspace_fn workspa
                   size_t itemsize);
 void ody_run_mixing(const char *op, ody_mixing_fn f, const ody_mixing *m, size_t itemsize);
 
+/* ---- distance_driver.c ------------------------------------------------------------------------------------------ */
+
+/* Distances of all pairs; where `symmetric` y is x. Gradients of all pairs. */
+int ody_run_pairs(const char *op, ody_pairs_fn f, ody_gemm_fn gemm, ody_gemm_workspace_fn workspace, ody_rows_fn transpose,
+                  const ody_pairs *p, int symmetric, size_t itemsize);
+void ody_run_pairs_backward(const char *op, ody_pairs_fn f, const ody_pairs *p, size_t itemsize);
+
 /* The one hook of the entries: called with the operation's name and the bytes it moves, before the work. NULL, the
  * default, costs one predictable branch. */
 typedef void (*ody_hook_fn)(const char *op, size_t bytes);

@@ -13,6 +13,7 @@ from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
 from odyssey._kernels.kernels cimport ody_hyper, ody_hyper_fn, ody_hyper_workspace_fn, ody_mixing, ody_mixing_fn
 from odyssey._kernels.odyssey cimport ody_mhc, ody_mhc_config, ody_mhc_layer, ody_mhc_metrics, ody_status
+from odyssey._kernels.kernels cimport ody_pairs, ody_pairs_fn
 
 # The active table. Switching it (odyssey.isa.use) is a single pointer store; a call reads it once.
 cdef const ody_kernels *K
@@ -61,3 +62,6 @@ cdef void mhc_destroy(ody_mhc *mhc) noexcept nogil
 cdef ody_status mhc_forward(ody_mhc *mhc, const float *x, size_t tokens, ody_mhc_layer layer, void *context,
                             float *out) noexcept nogil
 cdef ody_status mhc_get_metrics(const ody_mhc *mhc, ody_mhc_metrics *metrics) noexcept nogil
+cdef int run_pairs(const char *op, ody_pairs_fn f, ody_gemm_fn gemm, ody_gemm_workspace_fn workspace, ody_rows_fn transpose,
+                   const ody_pairs *p, bint symmetric, size_t itemsize) noexcept nogil
+cdef void run_pairs_backward(const char *op, ody_pairs_fn f, const ody_pairs *p, size_t itemsize) noexcept nogil

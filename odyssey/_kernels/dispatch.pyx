@@ -106,6 +106,7 @@ cdef int run_transport(const char *op, const ody_transport_problem *p, size_t *i
 cdef int run_transport_backward(const char *op, const ody_transport_gradient *p) noexcept nogil:
     return runtime.ody_run_transport_backward(op, p)
 
+
 cdef int run_hyper(const char *op, ody_hyper_fn f, ody_hyper_workspace_fn workspace, int backward, const ody_hyper *h,
                    size_t itemsize) noexcept nogil:
     return runtime.ody_run_hyper(op, f, workspace, backward, h, itemsize)
@@ -134,6 +135,15 @@ cdef ody_status mhc_forward(ody_mhc *mhc, const float *x, size_t tokens, ody_mhc
 
 cdef ody_status mhc_get_metrics(const ody_mhc *mhc, ody_mhc_metrics *metrics) noexcept nogil:
     return odyssey.ody_mhc_get_metrics(mhc, metrics)
+
+
+cdef int run_pairs(const char *op, ody_pairs_fn f, ody_gemm_fn gemm, ody_gemm_workspace_fn workspace, ody_rows_fn transpose,
+                   const ody_pairs *p, bint symmetric, size_t itemsize) noexcept nogil:
+    return runtime.ody_run_pairs(op, f, gemm, workspace, transpose, p, symmetric, itemsize)
+
+
+cdef void run_pairs_backward(const char *op, ody_pairs_fn f, const ody_pairs *p, size_t itemsize) noexcept nogil:
+    runtime.ody_run_pairs_backward(op, f, p, itemsize)
 
 
 def tables():

@@ -225,6 +225,19 @@ cdef extern from "odyssey/kernels.h" nogil:
         void *dcomb
         unsigned flags
     ctypedef void (*ody_mixing_fn)(const ody_mixing *) noexcept nogil
+    ctypedef struct ody_pairs:
+        const void *x
+        const void *y
+        const void *x_size
+        const void *x_gap
+        const void *y_size
+        const void *y_gap
+        const void *grad
+        void *out
+        ptrdiff_t x_step, y_step, out_step, grad_step, grad_column
+        size_t rows, columns, n
+        double param[2]
+    ctypedef void (*ody_pairs_fn)(const ody_pairs *) noexcept nogil
 
     ctypedef struct ody_kernels:
         const char *name
@@ -396,3 +409,24 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_hyper_workspace_fn hyper_workspace_f32, hyper_workspace_f64
         ody_mixing_fn hyper_post_f32, hyper_post_f64
         ody_mixing_fn hyper_post_backward_f32, hyper_post_backward_f64
+        # distances
+        ody_rows_fn euclidean_distance_f32, euclidean_distance_f64
+        ody_rows_fn poincare_distance_f32, poincare_distance_f64
+        ody_rows_fn spherical_distance_f32, spherical_distance_f64
+        ody_rows_fn euclidean_distance_backward_f32, euclidean_distance_backward_f64
+        ody_rows_fn poincare_distance_backward_f32, poincare_distance_backward_f64
+        ody_rows_fn spherical_distance_backward_f32, spherical_distance_backward_f64
+        ody_rows_fn ball_points_f32, ball_points_f64
+        ody_rows_fn direction_points_f32, direction_points_f64
+        ody_pairs_fn euclidean_pairs_f32, euclidean_pairs_f64
+        ody_pairs_fn poincare_pairs_f32, poincare_pairs_f64
+        ody_pairs_fn spherical_pairs_f32, spherical_pairs_f64
+        ody_pairs_fn euclidean_pairs_backward_f32, euclidean_pairs_backward_f64
+        ody_pairs_fn poincare_pairs_backward_f32, poincare_pairs_backward_f64
+        ody_pairs_fn spherical_pairs_backward_f32, spherical_pairs_backward_f64
+        # maps of the ball
+        ody_rows_fn mobius_add_f32, mobius_add_f64
+        ody_rows_fn exp_map_f32, exp_map_f64
+        ody_rows_fn log_map_f32, log_map_f64
+        ody_rows_fn project_to_ball_f32, project_to_ball_f64
+        ody_rows_fn gyration_f32, gyration_f64

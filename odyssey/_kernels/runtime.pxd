@@ -6,6 +6,7 @@ from odyssey._kernels.kernels cimport (ody_columns_fn, ody_gemm, ody_gemm_fn, od
                                        ody_map, ody_map_fn, ody_rows, ody_rows_fn)
 from odyssey._kernels.kernels cimport (ody_attention_backward_fn, ody_attention_fn, ody_attention_gradient,
                                        ody_attention_workspace_fn)
+from odyssey._kernels.kernels cimport ody_pairs, ody_pairs_fn
 from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody_norm_fn, ody_scatter, ody_scatter_fn
 from odyssey._kernels.kernels cimport ody_sinkhorn_fn, ody_sinkhorn_small_fn, ody_transport_fn
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
@@ -169,3 +170,6 @@ cdef extern from "odyssey/runtime.h" nogil:
     int ody_run_hyper(const char *op, ody_hyper_fn f, ody_hyper_workspace_fn workspace, int backward, const ody_hyper *h,
                       size_t itemsize) noexcept
     void ody_run_mixing(const char *op, ody_mixing_fn f, const ody_mixing *m, size_t itemsize) noexcept
+    int ody_run_pairs(const char *op, ody_pairs_fn f, ody_gemm_fn gemm, ody_gemm_workspace_fn workspace,
+                      ody_rows_fn transpose, const ody_pairs *p, int symmetric, size_t itemsize) noexcept
+    void ody_run_pairs_backward(const char *op, ody_pairs_fn f, const ody_pairs *p, size_t itemsize) noexcept

@@ -1,6 +1,7 @@
 """Every differentiable function over Tensors against central differences, on the kernels and on the definitions."""
 
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -317,3 +318,37 @@ def test_rotary_embedding(interleaved):
     cos, sin = od.rotary_tables(5, 6, dtype=np.float64)
     gradcheck(lambda x: F.rotary_embedding(x, cos, sin, interleaved), tensors((2, 5, 8)))
     gradcheck(lambda x: F.rotary_embedding(F.scale(x, 2.0), cos, sin, interleaved), tensors((5, 6)))
+
+
+def points_of_the_ball(*shapes, far=0.8):
+    def draw(rng):
+        drawn = []
+        for shape in shapes:
+            x = rng.standard_normal(shape)
+            radius = far * rng.uniform(0.2, 1, (*shape[:-1], 1))
+            drawn.append(od.Tensor(x / np.linalg.norm(x, axis=-1, keepdims=True) * radius, requires_grad=True))
+        return drawn
+
+    return draw
+
+
+@pytest.mark.parametrize("shapes", [((4, 3), (4, 3)), ((4, 3), (3,)), ((3,), (2, 3)), ((3,), (3,))], ids=str)
+@pytest.mark.parametrize("c", [0.6, 1.0])
+def test_maps_of_the_ball(shapes, c):
+    for name in ("mobius_add", "exp_map", "log_map", "poincare_distance"):
+        op = getattr(F, name)
+        gradcheck(partial(op, c=c), points_of_the_ball(*shapes), rtol=1e-5, atol=1e-7)
+    for name in ("gyration", "parallel_transport"):
+        op = getattr(F, name)
+        gradcheck(partial(op, c=c), points_of_the_ball(*shapes, shapes[0]), rtol=1e-5, atol=1e-7)
+    gradcheck(lambda x: F.project_to_ball(x, c, 0.6), points_of_the_ball(shapes[0]))
+    x = points_of_the_ball(shapes[0])(np.random.default_rng(0))[0]
+    gradcheck(lambda v: F.exp_map(x.data, v, c), [od.Tensor(np.zeros(shapes[0]), requires_grad=True)], atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "poincare", "spherical"])
+def test_pairwise_distances(metric):
+    gradcheck(lambda x, y: F.pairwise_distance(x, y, metric), points_of_the_ball((3, 4), (5, 4)))
+    weights = np.random.default_rng(0).random((4, 4))
+    np.fill_diagonal(weights, 0)
+    gradcheck(lambda x: F.pairwise_distance(x, None, metric) * weights, points_of_the_ball((4, 3)))

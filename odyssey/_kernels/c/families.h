@@ -37,3 +37,5 @@
 #include "hyper.h"
 #include "hyper_backward.h"
 #include "hyper_post.h"
+#include "distance.h"
+#include "manifold.h"

@@ -68,4 +68,11 @@ const ody_kernels ODY_TABLE = {
     ROW(transport_rows), ROW(transport_columns), ROW(transport_exact), ROW(transport_gradient),
     /* hyper-connections */
     ROW(hyper_pre), ROW(hyper_pre_backward), ROW(hyper_workspace), ROW(hyper_post), ROW(hyper_post_backward),
+    /* distances */
+    ROW(euclidean_distance), ROW(poincare_distance), ROW(spherical_distance), ROW(euclidean_distance_backward),
+    ROW(poincare_distance_backward), ROW(spherical_distance_backward), ROW(ball_points), ROW(direction_points),
+    ROW(euclidean_pairs), ROW(poincare_pairs), ROW(spherical_pairs), ROW(euclidean_pairs_backward),
+    ROW(poincare_pairs_backward), ROW(spherical_pairs_backward),
+    /* maps of the ball */
+    ROW(mobius_add), ROW(exp_map), ROW(log_map), ROW(project_to_ball), ROW(gyration),
 };

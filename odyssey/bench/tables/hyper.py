@@ -11,7 +11,7 @@ import numpy as np
 
 from odyssey import isa, threads
 from odyssey.bench.limits import running
-from odyssey.bench.peers import PEERS, absent, equal_threads, load
+from odyssey.bench.peers import absent, equal_threads
 from odyssey.bench.race import PythonCall, Spread, race
 from odyssey.bench.suites import OURS
 from odyssey.bench.tables import Line, Request, Section, judged, open_line
@@ -29,7 +29,6 @@ EXPONENT = 1.05
 
 def sections(request: Request) -> Iterator[Section]:
     """Every section, one after the other as it is measured."""
-    load(tuple(PEERS))
     yield _against_torch(request)
     yield _growth(request)
     yield _block(request)

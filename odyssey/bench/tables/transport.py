@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from odyssey.bench.peers import PEERS, load
-from odyssey.bench.tables import Request, Section, sinkhorn
+from odyssey.bench.tables import Request, Section, geometry, hyper, sinkhorn
 
 __all__ = ["transport"]
 
-PARTS = (sinkhorn.sections,)
+PARTS = (sinkhorn.sections, hyper.sections, geometry.sections)
 
 
 def transport(request: Request) -> Iterator[Section]:

@@ -48,8 +48,22 @@ from odyssey.nn.functional.elementwise import (
 )
 from odyssey.nn.functional.embedding import embedding
 from odyssey.nn.functional.hyper import expand_streams, hyper_head, hyper_post, hyper_pre
+from odyssey.nn.functional.geometry import (
+    euclidean_distance,
+    pairwise_distance,
+    poincare_distance,
+    spherical_distance,
+)
 from odyssey.nn.functional.linear import dot, linear, matmul
 from odyssey.nn.functional.losses import cross_entropy, mse_loss
+from odyssey.nn.functional.manifold import (
+    exp_map,
+    gyration,
+    log_map,
+    mobius_add,
+    parallel_transport,
+    project_to_ball,
+)
 from odyssey.nn.functional.norms import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from odyssey.nn.functional.pooling import avg_pool2d, global_avg_pool2d, max_pool2d
 from odyssey.nn.functional.reductions import logsumexp, max, mean, min, norm, sum, var
@@ -73,14 +87,17 @@ __all__ = [
     "elu",
     "embedding",
     "erf",
+    "euclidean_distance",
     "exp",
     "expand_streams",
+    "exp_map",
     "flatten",
     "fma",
     "gelu",
     "getitem",
     "global_avg_pool2d",
     "group_norm",
+    "gyration",
     "hard_sigmoid",
     "hard_swish",
     "hard_tanh",
@@ -93,6 +110,7 @@ __all__ = [
     "linear",
     "log",
     "log2",
+    "log_map",
     "log_softmax",
     "logsumexp",
     "matmul",
@@ -103,12 +121,17 @@ __all__ = [
     "min",
     "minimum",
     "mish",
+    "mobius_add",
     "mse_loss",
     "multiply",
     "negative",
     "norm",
+    "pairwise_distance",
+    "parallel_transport",
+    "poincare_distance",
     "power",
     "prelu",
+    "project_to_ball",
     "reciprocal",
     "relu",
     "relu6",
@@ -125,6 +148,7 @@ __all__ = [
     "sinkhorn_knopp",
     "softmax",
     "softplus",
+    "spherical_distance",
     "sqrt",
     "subtract",
     "sum",

@@ -23,6 +23,7 @@ from odyssey.testing.cases.activations import ACTIVATIONS
 from odyssey.testing.cases.attention import ATTENTION_OPS
 from odyssey.testing.cases.elementwise import ELEMENTWISE
 from odyssey.testing.cases.hyper import HYPER
+from odyssey.testing.cases.geometry import GEOMETRY
 from odyssey.testing.cases.images import IMAGES
 from odyssey.testing.cases.lookups import LOOKUPS
 from odyssey.testing.cases.normalise import NORMALISE
@@ -51,6 +52,7 @@ _FAMILIES = (
     OPTIMIZERS,
     SAMPLING,
     TRANSPORT,
+    GEOMETRY,
 )
 CASES: dict[str, Case] = {case.op: case for family in _FAMILIES for case in family}
 
