@@ -73,16 +73,6 @@ from odyssey._kernels.elementwise import (
     subtract,
 )
 from odyssey._kernels.embedding import embedding, embedding_backward
-from odyssey._kernels.hyper import (
-    hyper_head,
-    hyper_head_backward,
-    hyper_post,
-    hyper_post_backward,
-    hyper_pre,
-    hyper_pre_backward,
-)
-from odyssey._kernels.linear import linear, matmul
-from odyssey._kernels.mhc import MHC
 from odyssey._kernels.geometry import (
     euclidean_distance,
     euclidean_distance_backward,
@@ -93,6 +83,14 @@ from odyssey._kernels.geometry import (
     spherical_distance,
     spherical_distance_backward,
 )
+from odyssey._kernels.hyper import (
+    hyper_head,
+    hyper_head_backward,
+    hyper_post,
+    hyper_post_backward,
+    hyper_pre,
+    hyper_pre_backward,
+)
 from odyssey._kernels.linear import linear, matmul
 from odyssey._kernels.manifold import (
     exp_map,
@@ -102,6 +100,7 @@ from odyssey._kernels.manifold import (
     parallel_transport,
     project_to_ball,
 )
+from odyssey._kernels.mhc import MHC
 from odyssey._kernels.normalise import (
     batch_norm,
     batch_norm_backward,
@@ -139,8 +138,6 @@ from odyssey.config import get_include, show_config
 from odyssey.packing import PackedWeight, pack
 
 if TYPE_CHECKING:
-    from odyssey import config, data, errors, memory, models, nn, optim, reference, serialization, testing, training
-    from odyssey.memory_pool import MemoryPool, aligned_empty
     from odyssey import (
         config,
         data,
@@ -156,6 +153,7 @@ if TYPE_CHECKING:
         training,
     )
     from odyssey.geometry import forman_ricci, ollivier_ricci
+    from odyssey.memory_pool import MemoryPool, aligned_empty
     from odyssey.serialization import load, save
     from odyssey.tensor import Tensor, enable_grad, no_grad, use_reference
 
@@ -272,7 +270,6 @@ __all__ = [
     "spherical_distance",
     "spherical_distance_backward",
     # linear
-    "linear",
     "matmul",
     # manifold
     "exp_map",

@@ -47,13 +47,13 @@ from odyssey.nn.functional.elementwise import (
     subtract,
 )
 from odyssey.nn.functional.embedding import embedding
-from odyssey.nn.functional.hyper import expand_streams, hyper_head, hyper_post, hyper_pre
 from odyssey.nn.functional.geometry import (
     euclidean_distance,
     pairwise_distance,
     poincare_distance,
     spherical_distance,
 )
+from odyssey.nn.functional.hyper import expand_streams, hyper_head, hyper_post, hyper_pre
 from odyssey.nn.functional.linear import dot, linear, matmul
 from odyssey.nn.functional.losses import cross_entropy, mse_loss
 from odyssey.nn.functional.manifold import (
@@ -89,8 +89,8 @@ __all__ = [
     "erf",
     "euclidean_distance",
     "exp",
-    "expand_streams",
     "exp_map",
+    "expand_streams",
     "flatten",
     "fma",
     "gelu",

@@ -22,8 +22,8 @@ from odyssey.testing.case import Case
 from odyssey.testing.cases.activations import ACTIVATIONS
 from odyssey.testing.cases.attention import ATTENTION_OPS
 from odyssey.testing.cases.elementwise import ELEMENTWISE
-from odyssey.testing.cases.hyper import HYPER
 from odyssey.testing.cases.geometry import GEOMETRY
+from odyssey.testing.cases.hyper import HYPER
 from odyssey.testing.cases.images import IMAGES
 from odyssey.testing.cases.lookups import LOOKUPS
 from odyssey.testing.cases.normalise import NORMALISE
