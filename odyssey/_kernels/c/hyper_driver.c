@@ -92,7 +92,7 @@ void ody_run_mixing(const char *op, ody_mixing_fn f, const ody_mixing *given, si
     const size_t row = m.streams * m.hidden, bytes = m.tokens * (2 * row + m.hidden) * itemsize * (m.grad ? 2 : 1);
     ody_announce(op, bytes);
     if (m.tokens == 0) return;
-    if (bytes > stream_threshold() && m.out != m.x) m.flags |= ODY_STREAM;
+    m.flags = 0; /* never ODY_STREAM: lines of four streams in turn, written past the caches, were slower by far */
     mixing_job job = {f, &m, itemsize, m.tokens};
     const size_t cost = row * (m.streams + 1) * (m.grad ? 2 : 1) * itemsize / sizeof(float) / 2 + 64, threads = (size_t)ody_threads();
     if (threads > 1 && m.tokens > 1 && m.tokens * cost >= 2 * GRAIN)
