@@ -159,7 +159,8 @@ if TYPE_CHECKING:
 
 # Loaded when first asked for: `import odyssey` brings the kernels alone.
 _LAZY_MODULES = (
-    "config", "data", "errors", "geometry", "memory", "models", "nn", "optim", "reference", "serialization", "testing", "training",
+    "config", "data", "errors", "geometry", "memory", "models", "nn", "optim", "reference", "serialization", "testing",
+    "training",
 )  # fmt: skip
 _LAZY_NAMES = {
     "MemoryPool": "odyssey.memory_pool",
@@ -269,8 +270,6 @@ __all__ = [
     "poincare_distance_backward",
     "spherical_distance",
     "spherical_distance_backward",
-    # linear
-    "matmul",
     # manifold
     "exp_map",
     "gyration",

@@ -24,7 +24,7 @@ def ollivier_ricci(
 ) -> tuple[Array, Array]:
     """1 - W(x, y) / d(x, y) of every edge: how much nearer than their nodes two neighbourhoods are.
 
-    W is the cost of moving what stands around x to around y: `alpha` of a unit on the node, the rest shared equally among
+    W is the cost of moving what stands around x to around y: `alpha` of a unit on the node, the rest shared equally by
     its neighbours (Ollivier, Ricci curvature of Markov chains on metric spaces, 2009); d the shortest path.
 
     Args:
@@ -128,8 +128,6 @@ def _transport(method: str) -> Any:
             ) from None
         return _exact
     if method == "sinkhorn":
-        if not hasattr(odyssey, "sinkhorn"):
-            raise ValueError("ollivier_ricci: this build has no odyssey.sinkhorn\n  remedy: method=\"exact\"")
         return _entropic
     raise ValueError(f"ollivier_ricci: method must be 'exact' or 'sinkhorn', found {method!r}")
 
@@ -154,6 +152,5 @@ def _exact(here: Array, there: Array, cost: Array, _: float) -> float:
 
 def _entropic(here: Array, there: Array, cost: Array, reg: float) -> float:
     moved = float(here.sum())
-    found: Any = odyssey.sinkhorn(here / moved, there / there.sum(), np.ascontiguousarray(cost), reg)
-    plan = getattr(found, "plan", found[0] if isinstance(found, tuple) else found)
-    return moved * float(np.sum(np.asarray(plan) * cost))
+    plan = odyssey.sinkhorn(here / moved, there / there.sum(), np.ascontiguousarray(cost), reg)
+    return moved * float(np.sum(plan * cost))

@@ -18,7 +18,7 @@ __all__ = ["Graph", "graph_of", "nearest_neighbours"]
 
 @dataclass(frozen=True)
 class Graph:
-    """An undirected graph: node i's neighbours are indices[indptr[i]:indptr[i + 1]], ascending, and `lengths` beside them
+    """An undirected graph: node i's neighbours are indices[indptr[i]:indptr[i + 1]], ascending, `lengths` beside them
     are those of the edges. Without loops; every edge stands at both its ends."""
 
     indptr: Array

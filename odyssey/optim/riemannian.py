@@ -83,7 +83,7 @@ class RiemannianSGD(_OnTheBall):
 
 
 class RiemannianAdam(_OnTheBall):
-    """Adam on the Poincaré ball (Bécigneul and Ganea, Riemannian Adaptive Optimization Methods, 2019): one second moment a
+    """Adam on the Poincaré ball (Bécigneul and Ganea, Riemannian Adaptive Optimization Methods, 2019): one moment a
     point, from the gradient's length there; the mean gradient is carried along.
 
     Args:

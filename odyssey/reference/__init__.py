@@ -83,13 +83,6 @@ from odyssey.reference.elementwise import (
     subtract,
 )
 from odyssey.reference.embedding import embedding, embedding_backward
-from odyssey.reference.hyper import (
-    hyper_head,
-    hyper_head_backward,
-    hyper_post,
-    hyper_post_backward,
-    hyper_pre,
-    hyper_pre_backward,
 from odyssey.reference.geometry import (
     euclidean_distance,
     euclidean_distance_backward,
@@ -99,6 +92,14 @@ from odyssey.reference.geometry import (
     poincare_distance_backward,
     spherical_distance,
     spherical_distance_backward,
+)
+from odyssey.reference.hyper import (
+    hyper_head,
+    hyper_head_backward,
+    hyper_post,
+    hyper_post_backward,
+    hyper_pre,
+    hyper_pre_backward,
 )
 from odyssey.reference.linear import (
     linear,

@@ -1,9 +1,9 @@
 """Distances between points, and their gradients: Euclidean, in the Poincaré ball of curvature -c, on the sphere.
 
-`x` and `y` are float32 or float64 of one type (else `DTypeError`) and of one shape (..., n), or one of them a point (n,)
+`x` and `y` are float32 or float64 of one type (else `DTypeError`) and of one shape (..., n), or one is a point (n,)
 to which all others are measured (else `ShapeError`). c is positive and finite (else `ValueError`).
 
-Points outside the ball and vectors of length 0 are a `ValueError`, unless outside="inf" or zero="allow" asks for a result.
+Points outside the ball and vectors of length 0 are a `ValueError`, unless outside="inf" or zero="allow" wants a result.
 Both points' coordinates count as exact: 1 - c|x|² is what it is, however near 0.
 """
 
@@ -58,7 +58,7 @@ def poincare_distance(
 def poincare_distance_backward(
     grad: ArrayLike, x: ArrayLike, y: ArrayLike, c: float = 1.0, outside: str = "raise"
 ) -> tuple[Array, Array]:
-    """With s = |x-y|², A = 1-c|x|², B = 1-c|y|²: 2 grad/√(s(AB + cs)) · (x - y + cs/A x), and the same of y; 0 where x is y
+    """With s = |x-y|², A = 1-c|x|², B = 1-c|y|²: 2 grad/√(s(AB + cs)) · (x - y + cs/A x), the same of y; 0 where x is y
     or one is outside. Euclidean gradients.
 
     >>> poincare_distance_backward(np.array(1.0), np.array([0.0, 0.5]), np.array([0.0, 0.0]))[0]
@@ -203,7 +203,7 @@ def _gap(x: Array, k: Any, outside: str, name: str) -> Array:
     """1 - c|x|²; where that is not positive 0, or a ValueError."""
     if outside not in ("raise", "inf"):
         raise ValueError(f"outside must be 'raise' or 'inf', found {outside!r}")
-    # A float's square is exact in float64, a double's in long double nearly so: what 1 takes from the sum is small then.
+    # A float's square is exact in float64, a double's in long double nearly so: what 1 takes from the sum is small.
     gap = np.asarray(1 - k * np.sum(wide(x) ** 2, axis=-1))
     if outside == "raise" and np.any(gap <= 0):
         raise ValueError(f"points must lie inside the ball, c|x|² < 1; {name} has {np.max(1 - gap):.9g}")
@@ -259,7 +259,9 @@ def _spherical_slopes(x: Array, y: Array, ex: Array, ey: Array) -> Slopes:
     )
 
 
-def _backward(op: str, grad: ArrayLike, x: Any, y: Any, slopes: Callable[[Array, Array], Slopes]) -> tuple[Array, Array]:
+def _backward(
+    op: str, grad: ArrayLike, x: Any, y: Any, slopes: Callable[[Array, Array], Slopes]
+) -> tuple[Array, Array]:
     x, y = _points(op, x, y)
     shape = np.broadcast_shapes(x.shape, y.shape)
     (grad, x) = reals(grad=real("grad", grad), x=x)

@@ -95,7 +95,8 @@ def _points(op: str, c: float, inside: tuple[str, ...], **given: Any) -> tuple[l
     for array in arrays:
         if not longest or array.shape not in (longest, longest[-1:]):
             named = dict(zip(given, arrays, strict=True))
-            raise ShapeError(explain(f"{op}: operands must be of one shape (..., n), or points (n,)", describe(**named)))
+            what = f"{op}: operands must be of one shape (..., n), or points (n,)"
+            raise ShapeError(explain(what, describe(**named)))
     k = _curvature(c, arrays[0])
     for name, array in zip(given, arrays, strict=True):
         if name in inside and np.any(k * _dot(wide(array), wide(array)) >= 1):

@@ -97,7 +97,6 @@ def test_general_masses_agree_with_pot():
     assert _exact(a, b, cost, 0) == pytest.approx(ot.emd2(a, b, cost))
 
 
-@pytest.mark.skipif(not hasattr(od, "sinkhorn"), reason="this build has no odyssey.sinkhorn")
 def test_sinkhorn_comes_near():
     for graph in (complete(5), cycle(8), tree(3, 2)):
         _, exact = od.ollivier_ricci(graph)

@@ -9,7 +9,6 @@
 #include "gemm.h"
 #include "probe.h"
 #include "reductions.h"
-#include "sinkhorn_small.h"
 #include "softmax.h"
 #include "cross_entropy.h"
 #include "conv_planes.h"

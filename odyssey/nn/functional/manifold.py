@@ -59,7 +59,8 @@ def _mapped(kernel: Callable[..., Any], formula: Formula, given: tuple[TensorLik
 def _mapped_backward(grad: Array, node: Node) -> Gradients:
     formula, arrays, c = node.saved
     with enable_grad():
-        points = [Tensor(array, requires_grad=edge is not None) for array, edge in zip(arrays, node.inputs, strict=True)]
+        given = zip(arrays, node.inputs, strict=True)
+        points = [Tensor(array, requires_grad=edge is not None) for array, edge in given]
         formula(*points, c).backward(grad)
     return tuple(None if point.grad is None else point.grad for point in points)
 
@@ -137,7 +138,7 @@ def _tanh_ratio(t: Tensor) -> Tensor:
 
 
 def _asinh_ratio(q: Tensor) -> Tensor:
-    """asinh(√q) / √q for q >= 0, with its slope 1 / (2 q) (1 / √(1 + q) - the ratio), by the series where that cancels."""
+    """asinh(√q) / √q for q >= 0, with its slope 1 / (2 q) (1 / √(1 + q) - ratio); by the series where it cancels."""
     data = q.data
     near = data < 1e-2
     series = 1 + data * (-1 / 6 + data * (3 / 40 + data * (-15 / 336 + data * (105 / 3456 - data * 945 / 42240))))

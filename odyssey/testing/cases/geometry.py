@@ -395,7 +395,8 @@ GEOMETRY = [
             backward=lambda ops, g, y, *args, **options: ops.pairwise_distance_backward(g, *args, **options),
             sizes=(Points((3, 4), (2, 4)),),
             inputs=lambda draw, size, metric, **options: call(
-                *(well_inside if metric == "poincare" else anywhere)(draw, size, **options).args, metric=metric, **options
+                *(well_inside if metric == "poincare" else anywhere)(draw, size, **options).args, metric=metric,
+                **options,
             ),
             options=({"metric": "euclidean"}, {"metric": "poincare", "c": 0.7}, {"metric": "spherical"}),
         ),
@@ -421,7 +422,7 @@ GEOMETRY = [
         bench=(Points((100, 128), (100, 128)),),
     ),
     ball_map("mobius_add", on_points(2, 0), sum_magnitude, FRACTION),
-    ball_map("exp_map", on_points(1, 1), exp_magnitude, "As a sum; a long step multiplies the error of its length.", 20),
+    ball_map("exp_map", on_points(1, 1), exp_magnitude, "As a sum; a long step multiplies its length's error.", 20),
     ball_map("log_map", on_points(2, 0), log_magnitude, FRACTION),
     ball_map(
         "project_to_ball",
