@@ -152,5 +152,5 @@ def _exact(here: Array, there: Array, cost: Array, _: float) -> float:
 
 def _entropic(here: Array, there: Array, cost: Array, reg: float) -> float:
     moved = float(here.sum())
-    plan = odyssey.sinkhorn(here / moved, there / there.sum(), np.ascontiguousarray(cost), reg)
+    plan: Any = odyssey.sinkhorn(here / moved, there / there.sum(), np.ascontiguousarray(cost), reg)
     return moved * float(np.sum(plan * cost))
