@@ -96,6 +96,11 @@ cdef ndarray new_array(int ndim, const npy_intp *dims, int type_num):
     return result
 
 
+cdef inline bint same_extents(const npy_intp *a, const npy_intp *b, int ndim) noexcept:
+    """Of no axes there may be no pointer, which memcmp must not be given."""
+    return ndim == 0 or memcmp(a, b, <size_t> ndim * sizeof(npy_intp)) == 0
+
+
 cdef ndarray checked_out(object out, int ndim, const npy_intp *dims, int type_num, const char *op):
     if not isinstance(out, np.ndarray):
         raise LayoutError(f"{op.decode()}: out must be a NumPy array, found {type(out).__name__}")
@@ -103,7 +108,7 @@ cdef ndarray checked_out(object out, int ndim, const npy_intp *dims, int type_nu
     if PyArray_TYPE(array) != type_num or not cnp.PyArray_ISNOTSWAPPED(array):
         expected = np.dtype({<int> NPY_FLOAT: "float32", <int> NPY_DOUBLE: "float64"}.get(type_num, "int64"))
         raise DTypeError(f"{op.decode()}: out must have dtype {expected}\n  out: {describe(array)}")
-    if PyArray_NDIM(array) != ndim or memcmp(PyArray_DIMS(array), dims, <size_t> ndim * sizeof(npy_intp)) != 0:
+    if PyArray_NDIM(array) != ndim or not same_extents(PyArray_DIMS(array), dims, ndim):
         expected_shape = tuple([dims[i] for i in range(ndim)])
         raise ShapeError(f"{op.decode()}: out must have shape {expected_shape}\n  out: {describe(array)}")
     if not PyArray_CHKFLAGS(array, NPY_ARRAY_WRITEABLE):
@@ -126,8 +131,8 @@ cdef int check_overlap(ndarray out, ndarray x, const char *op, str name) except 
     if PyArray_DATA(out) == PyArray_DATA(x) and PyArray_SIZE(out) == 1 and PyArray_SIZE(x) == 1:
         return 0
     if (PyArray_DATA(out) == PyArray_DATA(x) and PyArray_NDIM(out) == PyArray_NDIM(x)
-            and memcmp(PyArray_DIMS(out), PyArray_DIMS(x), <size_t> PyArray_NDIM(x) * sizeof(npy_intp)) == 0
-            and memcmp(PyArray_STRIDES(out), PyArray_STRIDES(x), <size_t> PyArray_NDIM(x) * sizeof(npy_intp)) == 0):
+            and same_extents(PyArray_DIMS(out), PyArray_DIMS(x), PyArray_NDIM(x))
+            and same_extents(PyArray_STRIDES(out), PyArray_STRIDES(x), PyArray_NDIM(x))):
         return 0
     return check_disjoint(out, x, op, name)
 
