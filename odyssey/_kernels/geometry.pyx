@@ -386,7 +386,7 @@ def spherical_distance_backward(
         ValueError: for a vector of length 0.
         ShapeError, DTypeError: for arrays that do not fit.
 
-    >>> od.spherical_distance_backward(np.float32(1), np.float32([2, 0]), np.float32([0, 1]))[0]
+    >>> od.spherical_distance_backward(np.float32(1), np.float32([2, 0]), np.float32([0, 1]))[0].round(3)
     array([ 0. , -0.5], dtype=float32)
     """
     return distance_backward("spherical_distance_backward", SPHERICAL, K.spherical_distance_backward_f32,

@@ -155,8 +155,8 @@ def log_map(x: ArrayLike, y: ArrayLike, c: float = 1.0, out: Array | None = None
         ValueError: for a point outside, or c that is not positive.
         ShapeError, DTypeError, LayoutError: for arrays that do not fit.
 
-    >>> od.log_map(np.array([0.0, 0.0]), np.array([0.5, 0.0]))  # artanh(1/2)
-    array([0.54930614, 0.        ])
+    >>> od.log_map(np.array([0.0]), np.array([0.5]))  # artanh(1/2)
+    array([0.54930614])
     """
     return mapped("log_map", K.log_map_f32, K.log_map_f64, ["x", "y"], [x, y], c, 0, (0, 1), out)
 

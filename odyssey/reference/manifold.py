@@ -42,8 +42,8 @@ def exp_map(x: ArrayLike, v: ArrayLike, c: float = 1.0, out: Array | None = None
 def log_map(x: ArrayLike, y: ArrayLike, c: float = 1.0, out: Array | None = None) -> Array:
     """(1 - c|x|²)/√c artanh(√c|z|) z/|z|, z = -x ⊕ y.
 
-    >>> log_map(np.array([0.0, 0.0]), np.array([0.5, 0.0]))
-    array([0.54930614, 0.        ])
+    >>> log_map(np.array([0.0]), np.array([0.5]))
+    array([0.54930614])
     """
     (x, y), k = _points("log_map", c, ("x", "y"), x=x, y=y)
     z = _add(-wide(x), wide(y), k)
@@ -99,7 +99,8 @@ def _points(op: str, c: float, inside: tuple[str, ...], **given: Any) -> tuple[l
             raise ShapeError(explain(what, describe(**named)))
     k = _curvature(c, arrays[0])
     for name, array in zip(given, arrays, strict=True):
-        if name in inside and np.any(k * _dot(wide(array), wide(array)) >= 1):
+        # Where there is no result, nobody has looked at a point.
+        if 0 not in longest and name in inside and np.any(k * _dot(wide(array), wide(array)) >= 1):
             raise ValueError(f"{op}: points must lie inside the ball, c|x|² < 1; {name} does not")
     return arrays, k
 

@@ -19,7 +19,8 @@ def test_every_backward_of_the_reference_is_checked_through_its_forward():
     backwards = {op for op in reference.__all__ if "_backward" in op}
     for op in backwards:
         forward = op.partition("_backward")[0]
-        assert forward in DIFFERENTIABLE, f"{op} has no forward whose gradient is checked"
+        elsewhere = "tests/" in WITHOUT_GRADIENT.get(forward, "")  # a file of its own, which the row names
+        assert forward in DIFFERENTIABLE or elsewhere, f"{op} has no forward whose gradient is checked"
 
 
 def test_a_row_without_a_gradient_says_why():

@@ -451,7 +451,7 @@ static size_t K(draw)(const K(logits) *l, const K(bracket) *b, K(cut) cut, doubl
 /* ---- the slots ---------------------------------------------------------------------------------------------------- */
 
 /* The parts of the workspace: three arrays of n, the chunks' sums, and their places in the bracket. */
-#define SAMPLE_SPARE(s, i) ((real *)(s)->workspace + (i) * ((s)->n + LANES))
+#define SAMPLE_SPARE(s, i) ((real *)(s)->workspace + (i) * (((s)->n + 2 * LANES - 1) / LANES * LANES))
 #define SAMPLE_SUMS(s) ((double *)(void *)SAMPLE_SPARE(s, 3))
 #define SAMPLE_STARTS(s) ((uint32_t *)(void *)(SAMPLE_SUMS(s) + (s)->n / SAMPLE_CHUNK + 1)) /* n < 2^32 */
 

@@ -69,7 +69,8 @@ def inside(draw: Draw, shape: tuple[int, ...], c: float = 1.0, far: float = 0.99
     lengths = np.array([math.sqrt(math.fsum(v * v for v in row.tolist())) or 1.0 for row in values])
     share = draw.rng.random(len(values))
     radii = far * (1 - share * share * share) / math.sqrt(c)
-    return np.asarray((values * (radii / lengths)[:, np.newaxis]).reshape(shape).astype(draw.dtype))
+    with np.errstate(all="ignore"):  # special values stay what they are
+        return np.asarray((values * (radii / lengths)[:, np.newaxis]).reshape(shape).astype(draw.dtype))
 
 
 def in_the_ball(draw: Draw, size: Points, c: float = 1.0, **options: Any) -> Call:
