@@ -1,10 +1,15 @@
 from collections.abc import Callable
+from typing import Self, final
 
 from odyssey.typing import Array, ArrayLike
 
+@final
+class Call: ...
+
+@final
 class MHC:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         fn: ArrayLike,
         base: ArrayLike,
         scale: ArrayLike,
@@ -13,7 +18,7 @@ class MHC:
         eps: float = 1e-6,
         norm_eps: float = 1e-6,
         variant: str = "default",
-    ) -> None: ...
+    ) -> Self: ...
     def forward(
         self, x: ArrayLike, layer: Callable[[Array], Array] | None = None, out: Array | None = None
     ) -> Array: ...

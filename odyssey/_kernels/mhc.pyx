@@ -1,4 +1,5 @@
 """Hyper-connections through the C ABI (odyssey/odyssey.h): a handle with its own parameters and memory, for inference."""
+cimport cython
 from cpython.object cimport PyObject
 from libc.stddef cimport size_t
 from libc.string cimport memcpy
@@ -31,6 +32,7 @@ cdef object failure(ody_status status, str what):
     return KernelError(message, <int> status)
 
 
+@cython.final
 cdef class Call:
     """A Python layer on its way through C: the function, the shape of its arrays, and what it raised."""
     cdef object layer, error
@@ -61,6 +63,7 @@ cdef int call_python(Call call, const float *collapsed, float *f, size_t tokens)
         return 1
 
 
+@cython.final
 cdef class MHC:
     """A hyper-connection around a layer, for inference: parameters and scratch memory belong to it, and after the first call of
     a size nothing is allocated but the result.
