@@ -1,6 +1,7 @@
 """Data sets, the loader that hands them out in batches, and what happens to these on the way."""
 
 from odyssey.data.augment import RandomAffine
+from odyssey.data.cifar import load_cifar
 from odyssey.data.dataset import ArrayDataset, Dataset
 from odyssey.data.digits import load_digits
 from odyssey.data.idx import load_idx, read_idx
@@ -35,6 +36,7 @@ __all__ = [
     "ShardSampler",
     "StratifiedSampler",
     "WeightedSampler",
+    "load_cifar",
     "load_digits",
     "load_idx",
     "read_idx",
