@@ -4,6 +4,7 @@ from odyssey.data.augment import RandomAffine
 from odyssey.data.cifar import load_cifar
 from odyssey.data.dataset import ArrayDataset, Dataset
 from odyssey.data.digits import load_digits
+from odyssey.data.folder import ImageFolder
 from odyssey.data.idx import load_idx, read_idx
 from odyssey.data.images import ImageData, ImageDataset
 from odyssey.data.loader import DataLoader
@@ -25,6 +26,7 @@ __all__ = [
     "Dataset",
     "ImageData",
     "ImageDataset",
+    "ImageFolder",
     "Normalize",
     "RandomAffine",
     "RandomCrop",
