@@ -68,16 +68,39 @@ def _cross_entropy_backward(grad: Array, node: Node) -> Gradients:
 
 
 def mse_loss(x: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
-    """The squared difference (x - target)², its mean, its sum, or each ("none").
+    """The squared difference (x - target)**2, its mean, its sum, or each ("none").
 
-    Example:
-        >>> import odyssey as od
-        >>> od.nn.functional.mse_loss(od.Tensor([1.0, 2.0]), od.Tensor([1.0, 4.0])).item()
-        2.0
+    Both have the same shape: nothing is broadcast, because a broadcast loss is nearly always a mistake.
     """
-    difference, edges = _difference("mse_loss", x, target)
+    x_data, x_edge = operand(x)
+    target_data, target_edge = operand(target)
+    if np.shape(x_data) != np.shape(target_data):
+        raise ShapeError(
+            f"mse_loss: expected target of x's shape {np.shape(x_data)}, found {np.shape(target_data)}; "
+            "reshape one of them"
+        )
+    difference = ops.subtract(x_data, target_data)
     squared = ops.multiply(difference, difference)
-    return _of_difference("mse_loss", squared, ops.scale(difference, 2.0), edges, reduction)
+    if reduction == "mean":
+        loss = ops.mean(squared)
+    elif reduction == "sum":
+        loss = ops.sum(squared)
+    elif reduction == "none":
+        loss = squared
+    else:
+        raise ValueError(f"mse_loss: expected reduction 'none', 'mean' or 'sum', found {reduction!r}")
+    return record(loss, _mse_loss_backward, (x_edge, target_edge), (difference, reduction))
+
+
+def _mse_loss_backward(grad: Array, node: Node) -> Gradients:
+    to_x, to_target = node.inputs
+    difference, reduction = node.saved
+    factor = 2.0 / difference.size if reduction == "mean" else 2.0
+    by_x = ops.multiply(ops.scale(difference, factor), grad)
+    return (
+        None if to_x is None else by_x,
+        None if to_target is None else ops.scale(by_x, -1.0),
+    )
 
 
 def l1_loss(x: TensorLike, target: TensorLike, reduction: Reduction = "mean") -> Tensor:
