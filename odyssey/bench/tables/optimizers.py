@@ -75,12 +75,13 @@ def _line(request: Request, name: str, arrays: list[Array], count: int) -> Line:
 
 
 def _ours(name: str, arrays: list[Array], settings: dict[str, Any]) -> Callable[[], None]:
-    import odyssey as od
+    from odyssey import optim
+    from odyssey.tensor import Tensor
 
-    params = [od.Tensor(one.copy(), requires_grad=True) for one in arrays]
+    params = [Tensor(one.copy(), requires_grad=True) for one in arrays]
     for p, one in zip(params, arrays, strict=True):
         p.grad = one.copy()
-    return partial(_steps, getattr(od.optim, name)(params, **settings))
+    return partial(_steps, getattr(optim, name)(params, **settings))
 
 
 def _torch(name: str, arrays: list[Array], settings: dict[str, Any]) -> Callable[[], None] | None:
