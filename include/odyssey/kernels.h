@@ -162,10 +162,9 @@ typedef struct ody_conv {
 /* What a convolution needs and how it may be cut: `tiles` of outputs in a group, `rows` of every image or, for the weight's
  * gradient, slabs; 1 where rows may not be cut; images best at multiples of `images`. Where `planes` is not 0, the
  * convolution is depthwise: groups are not cut one by one, the piece's images count planes, batch * groups of them, best at
- * multiples of `planes`, and all weights are packed at once. Where `few` is not 0, pieces of channels repeat work: no more of
- * them than there are threads. */
+ * multiples of `planes`, and all weights are packed at once. */
 typedef struct ody_conv_sizes {
-    size_t packed, workspace, tiles, rows, images, planes, few;
+    size_t packed, workspace, tiles, rows, images, planes;
 } ody_conv_sizes;
 typedef void (*ody_conv_fn)(const ody_conv *);
 typedef void (*ody_conv_sizes_fn)(const ody_conv *, ody_conv_sizes *);
@@ -583,7 +582,7 @@ typedef struct ody_kernels {
      * sum(w)) - s/n w - (1 - s) w[label] [column = label]). In place on in0 allowed. */
     ODY_PAIR(ody_labelled_rows_fn, cross_entropy_backward);
 
-    /* ---- convolution: conv.h, conv_depthwise.h, conv_weight.h, winograd.h, winograd_weight.h. The result overlaps no input. */
+    /* ---- convolution: conv.h, conv_depthwise.h, conv_weight.h, winograd.h. The result overlaps no input. ----------- */
 
     /* y = activation(bias + weight * x): every element is one chain acc = fma(weight, x, acc) over (channel, kernel row,
      * kernel column) ascending, from the bias or from zero, padding included as zeros. `packed` holds what conv2d_pack
@@ -607,9 +606,7 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_conv_sizes_fn, conv2d_backward_input_sizes);
     /* One slab of the gradient of the weight, into `weight` where there is one slab only, else into its place in `packed`:
      * (slabs, outputs, channels / groups, kernel_h, kernel_w), to be added up in order. Lanes are pixels; a chunk of
-     * pixels is folded through the fixed tree, chunks are added in order. By Winograd where conv2d may be, with somewhat more
-     * channels, and from 64 tiles of 2x2 results in the batch on: within gamma_(tiles + 12) times |Gt| (sum (|A| |y| |At|) *
-     * (|Bt| |x| |B|)) |G|. */
+     * pixels is folded through the fixed tree, chunks are added in order. */
     ODY_PAIR(ody_conv_fn, conv2d_backward_weight);
     ODY_PAIR(ody_conv_sizes_fn, conv2d_backward_weight_sizes);
 

@@ -314,8 +314,7 @@ def conv2d_backward_weight(
     Returns:
         `out`, or a new array of weight_shape.
 
-    Sums over images and pixels run in an order that the shapes alone decide: the same bits for any number of threads. Where it
-    pays, the gradients of `conv2d`'s convolutions by tiles are computed by tiles too (Winograd's adjoint).
+    Sums over images and pixels run in an order that the shapes alone decide: the same bits for any number of threads.
 
     Raises:
         ShapeError: as `conv2d`, and if grad is not of the forward result's shape.

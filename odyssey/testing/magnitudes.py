@@ -328,9 +328,7 @@ def conv2d_backward_input(grad: Array, weight: Array, input_shape: Any, **option
 
 
 def conv2d_backward_weight(grad: Array, x: Array, weight_shape: Any, **options: Any) -> Array:
-    """The same of the absolute values, or what tiles of it pass through."""
-    if grad.dtype == np.float32 and winograd.weight_pays(x.shape, weight_shape, **options):
-        return winograd.weight_magnitude(grad, x, winograd.pair(options.get("padding", 0)), options.get("groups", 1))
+    """The same of the absolute values."""
     return reference.conv2d_backward_weight(np.abs(wide64(grad)), np.abs(wide64(x)), weight_shape, **options)
 
 
@@ -356,9 +354,7 @@ def conv_transpose2d_backward_input(grad: Array, weight: Array, input_shape: Any
 
 
 def conv_transpose2d_backward_weight(grad: Array, x: Array, weight_shape: Any, **options: Any) -> Array:
-    """The same of the absolute values, or what tiles of it pass through."""
-    if x.dtype == np.float32 and winograd.weight_pays(grad.shape, weight_shape, **options):
-        return winograd.weight_magnitude(x, grad, winograd.pair(options.get("padding", 0)), options.get("groups", 1))
+    """The same of the absolute values."""
     return reference.conv_transpose2d_backward_weight(
         np.abs(wide64(grad)), np.abs(wide64(x)), weight_shape, **options
     )

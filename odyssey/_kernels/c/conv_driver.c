@@ -211,8 +211,7 @@ int ody_run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, 
     job.rows = job.row_parts = job.sizes.rows;
     job.channels = v->channels / v->groups;
     /* Slabs are given; then channels, whose pieces share nothing but the gradient; then outputs. */
-    size_t pieces = pieces_for(multiply_adds(v));
-    if (job.sizes.few) pieces = least(pieces, (size_t)ody_threads());
+    const size_t pieces = pieces_for(multiply_adds(v));
     size_t wanted = (pieces + v->groups * job.row_parts - 1) / (v->groups * job.row_parts);
     job.channel_parts = least(job.channels, wanted);
     wanted = (wanted + job.channel_parts - 1) / job.channel_parts;

@@ -19,6 +19,7 @@ enum {
     DOT_FLAT_WIDE = 9,       /* with many outputs, which repay the copies, below so many */
     DOT_WIDE = 48,
     DOT_SLABS = 32,          /* enough for many threads */
+    DOT_SLAB_BYTES = 8 << 20,
     DOT_PLANES = 256 << 10,
 };
 
@@ -150,7 +151,7 @@ static void K(plan_dot)(const conv_taps *t, const ody_conv *v, K(dot_plan) *p) {
     p->planes = conv_plan_planes(t, band, flat_images);
     p->chunks = (v->batch + p->chunk_images - 1) / p->chunk_images * p->bands;
     const size_t bytes = v->outputs * t->channels * t->rows * t->cols * sizeof(real);
-    size_t slabs = SLAB_BYTES / (bytes + 1);
+    size_t slabs = DOT_SLAB_BYTES / (bytes + 1);
     slabs = slabs < 1 ? 1 : slabs > DOT_SLABS ? DOT_SLABS : slabs;
     if (slabs > p->chunks) slabs = p->chunks ? p->chunks : 1;
     p->slab_chunks = (p->chunks + slabs - 1) / slabs;
@@ -168,22 +169,8 @@ static void K(plan_dot)(const conv_taps *t, const ody_conv *v, K(dot_plan) *p) {
     p->grad_elements = p->chunk_images > 1 ? t->outputs * p->grad_row : 0;
 }
 
-/* As of the forward, in float alone. */
-static int K(weight_by_winograd)(const ody_conv *v, const conv_taps *t) {
-    return sizeof(real) == sizeof(float) && conv_weight_winograd_pays(t, v->batch);
-}
-
 static void K(conv2d_backward_weight_sizes)(const ody_conv *v, ody_conv_sizes *sizes) {
     const conv_taps t = conv_forward_taps(v);
-    if (K(weight_by_winograd)(v, &t)) {
-        K(winograd_weight_plan) w;
-        K(plan_winograd_weight)(&t, v->batch, &w);
-        sizes->packed = w.slabs > 1 ? w.slabs * v->outputs * t.channels * 9 * sizeof(real) : 0;
-        sizes->workspace = K(winograd_weight_workspace)(&w);
-        sizes->tiles = sizes->images = sizes->few = 1;
-        sizes->rows = w.slabs;
-        return;
-    }
     K(dot_plan) p;
     K(plan_dot)(&t, v, &p);
     const size_t rows = DOT_ROWS_FOR(t.outputs);
@@ -192,16 +179,11 @@ static void K(conv2d_backward_weight_sizes)(const ody_conv *v, ody_conv_sizes *s
     sizes->tiles = rows ? (t.outputs + rows - 1) / rows : 0;
     sizes->rows = p.slabs;
     sizes->images = 1;
-    sizes->few = 0;
 }
 
 /* One slab: the weights of outputs [tile, tile_end) and channels [channel, channel_end) of a group. */
 static void K(conv2d_backward_weight)(const ody_conv *v) {
     const conv_taps t = conv_forward_taps(v);
-    if (K(weight_by_winograd)(v, &t)) {
-        K(run_winograd_weight)(v, &t);
-        return;
-    }
     K(dot_plan) p;
     K(plan_dot)(&t, v, &p);
     const conv_planes *planes = &p.planes;

@@ -17,7 +17,6 @@
 #include "winograd.h"
 #include "conv_depthwise.h"
 #include "conv_slots.h"
-#include "winograd_weight.h"
 #include "conv_weight.h"
 #include "pooling.h"
 #include "attention_tiles.h"

@@ -25,18 +25,16 @@ enum {
 };
 
 /* Whether it is fewer operations than the direct way: decided by the shapes of one image, never by the batch or the
- * machine, for its results differ in the last bits. `all` has every tap; `transforms`: what those of a tile and channel or
- * output cost, in multiply-adds. */
-static inline int conv_winograd_saves(const conv_taps *all, int strided, double transforms) {
+ * machine, for its results differ in the last bits. `all` has every tap. */
+static inline int conv_winograd_pays(const conv_taps *all, int strided) {
     if (strided || all->rows != 3 || all->cols != 3 || all->stride_y != 1 || all->stride_x != 1) return 0;
     if (all->row_step * all->row_step != 1 || all->col_step * all->col_step != 1) return 0;
     if (all->channels < 16 || all->outputs < 16 || all->grid_h < 4 || all->grid_w < 4) return 0;
     const double m = (double)all->outputs, c = (double)all->channels;
     const double tiles = (double)((all->grid_h + 1) / 2) * (double)((all->grid_w + 1) / 2);
     const double direct = 9 * (double)all->grid_h * (double)all->grid_w * m * c;
-    return tiles * (16 * m * c + transforms * (m + c)) < direct;
+    return tiles * (16 * m * c + 100 * (m + c)) < direct;
 }
-static inline int conv_winograd_pays(const conv_taps *all, int strided) { return conv_winograd_saves(all, strided, 100); }
 
 #endif
 
@@ -51,13 +49,18 @@ typedef struct K(winograd_plan) {
     size_t stage_elements, plane, planes_elements, source_elements, products_elements, rows_elements;
 } K(winograd_plan);
 
-/* Strips and blocks of about `most` tiles. */
-static void K(plan_winograd_blocks)(const conv_taps *t, size_t most, K(winograd_plan) *p) {
+static void K(plan_winograd)(const conv_taps *t, const K(conv_plan) *direct, K(winograd_plan) *p) {
     p->taps = *t;
+    p->tile_rows = direct->tile_rows;
+    p->tiles = direct->tiles;
+    p->vecs = (size_t)GEMM_VECS_FOR((int)p->tile_rows);
     p->grid_h = (t->grid_h + 1) / 2;
     p->grid_w = (t->grid_w + 1) / 2;
     p->low = conv_span_low(t->row_first, t->row_step, 3);
     p->col_low = conv_span_low(t->col_first, t->col_step, 3);
+    size_t most = WINOGRAD_NEAR / sizeof(real) / (16 * (t->channels + t->outputs));
+    if (most < WINOGRAD_LEAST) most = WINOGRAD_LEAST;
+    if (most > WINOGRAD_MOST) most = WINOGRAD_MOST;
     p->parts = (p->grid_w + most - 1) / most;
     p->length = (p->grid_w + p->parts - 1) / p->parts;
     /* As many strips as fit, or a few more or less where those fill their vectors better. */
@@ -72,22 +75,12 @@ static void K(plan_winograd_blocks)(const conv_taps *t, size_t most, K(winograd_
         }
     }
     p->block = K(round_up)(p->strips * p->length, LANES);
-    p->stage_elements = K(round_up)(p->strips * 4 * (2 * p->length + 2) + 4 * LANES, 16);
-    p->plane = p->block + LANES; /* what overruns a plane must not reach the next */
-    p->planes_elements = 16 * p->plane;
-}
-
-static void K(plan_winograd)(const conv_taps *t, const K(conv_plan) *direct, K(winograd_plan) *p) {
-    size_t most = WINOGRAD_NEAR / sizeof(real) / (16 * (t->channels + t->outputs));
-    if (most < WINOGRAD_LEAST) most = WINOGRAD_LEAST;
-    if (most > WINOGRAD_MOST) most = WINOGRAD_MOST;
-    K(plan_winograd_blocks)(t, most, p);
-    p->tile_rows = direct->tile_rows;
-    p->tiles = direct->tiles;
-    p->vecs = (size_t)GEMM_VECS_FOR((int)p->tile_rows);
     p->group = WINOGRAD_PRODUCTS / sizeof(real) / (16 * p->tile_rows * p->block);
     if (p->group < 1) p->group = 1;
     if (p->group > p->tiles) p->group = p->tiles;
+    p->stage_elements = K(round_up)(p->strips * 4 * (2 * p->length + 2) + 4 * LANES, 16);
+    p->plane = p->block + LANES; /* what overruns a plane must not reach the next */
+    p->planes_elements = 16 * p->plane;
     p->source_elements = 16 * t->channels * p->block;
     p->products_elements = 16 * p->group * p->tile_rows * p->block;
     p->rows_elements = 4 * p->block;
@@ -231,27 +224,6 @@ static void K(winograd_across)(const K(winograd_plan) *p, const real *stage, siz
     }
 }
 
-/* The strips [s0, s1) of one channel of all images, transformed across. `stage` has zeros for the margins. */
-static void K(winograd_planes)(const K(winograd_plan) *p, const K(conv_piece) *w, const real *channel, size_t s0, size_t s1,
-                               real *stage, real *planes) {
-    const size_t count = K(winograd_strip_at)(p, w, s0).count, pitch = 2 * count + 2;
-    real *rows = stage;
-    size_t run;
-    for (size_t s = s0; s < s1; s += run) {
-        const K(winograd_strip) strip = K(winograd_strip_at)(p, w, s);
-        run = K(winograd_run)(p, w, s, s1);
-        K(winograd_stage)(p, channel + (ptrdiff_t)strip.image * p->taps.source_image, &strip, 2 * run + 2, pitch, rows);
-        rows += (2 * run + 2) * pitch;
-    }
-    rows = stage;
-    for (size_t s = s0; s < s1; s += run) {
-        run = K(winograd_run)(p, w, s, s1);
-        K(winograd_across)(p, rows, pitch, count, run, planes);
-        rows += (2 * run + 2) * pitch;
-        planes += run * count;
-    }
-}
-
 /* One channel's planes, transformed down, to their places in `source`; a place is `step` elements. */
 static void K(winograd_down)(const K(winograd_plan) *p, const real *planes, size_t vectors, size_t channel, size_t step,
                              real *source) {
@@ -318,12 +290,27 @@ static void K(run_winograd)(const K(winograd_plan) *p, const K(conv_piece) *w, v
     for (size_t s0 = 0; s0 < strips; s0 += p->strips) {
         const size_t s1 = strips - s0 < p->strips ? strips : s0 + p->strips;
         const size_t count = K(winograd_strip_at)(p, w, s0).count, tiles = (s1 - s0) * count;
-        const size_t vectors = (tiles + LANES - 1) / LANES;
+        const size_t vectors = (tiles + LANES - 1) / LANES, pitch = 2 * count + 2;
         const size_t place = t->channels * vectors * LANES;
 
         for (size_t i = 0; i < p->stage_elements; i += LANES) v_store(stage + i, v_zero());
         for (size_t c = 0; c < t->channels; c++) {
-            K(winograd_planes)(p, w, w->source + (ptrdiff_t)c * t->source_c, s0, s1, stage, planes);
+            real *rows = stage, *to = planes;
+            size_t run;
+            for (size_t s = s0; s < s1; s += run) {
+                const K(winograd_strip) strip = K(winograd_strip_at)(p, w, s);
+                run = K(winograd_run)(p, w, s, s1);
+                const real *channel = w->source + (ptrdiff_t)strip.image * t->source_image + (ptrdiff_t)c * t->source_c;
+                K(winograd_stage)(p, channel, &strip, 2 * run + 2, pitch, rows);
+                rows += (2 * run + 2) * pitch;
+            }
+            rows = stage;
+            for (size_t s = s0; s < s1; s += run) {
+                run = K(winograd_run)(p, w, s, s1);
+                K(winograd_across)(p, rows, pitch, count, run, to);
+                rows += (2 * run + 2) * pitch;
+                to += run * count;
+            }
             K(winograd_down)(p, planes, vectors, c, place, source);
         }
 
