@@ -102,13 +102,6 @@ class Optimizer:
         """The names of the state arrays of a group's parameters."""
         return self.slots
 
-    def _group_of(self, index: int) -> dict[str, Any]:
-        for group in self.param_groups:
-            if index < len(group["params"]):
-                return group
-            index -= len(group["params"])
-        raise IndexError(index)
-
     def _start(self, index: int, group: dict[str, Any]) -> dict[str, Array]:
         """Make the state of a parameter that is updated for the first time."""
         data = self.params[index].data

@@ -326,6 +326,7 @@ def test_a_module_list_is_a_list_of_members():
     layers[1] = nn.Identity()
     del layers[2]
     assert len(layers) == 3
+    assert isinstance(layers[1], nn.Identity)
     assert [name for name, _ in layers.named_parameters()] == ["2.weight", "2.bias"]
     for act in (layers.append, lambda layer: layers.__setitem__(0, layer)):
         with pytest.raises(TypeError, match="expected Modules, found int"):
@@ -388,3 +389,28 @@ def test_identity_is_what_it_is_given():
     t = od.Tensor(x)
     assert nn.Identity()(t) is t
     assert nn.Identity()(x).data is x
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (nn.Conv2d(4, 6, (3, 2), groups=2, bias=False), "Conv2d(4, 6, kernel_size=(3, 2), groups=2, bias=False)"),
+        (
+            nn.ConvTranspose2d(4, 6, 3, stride=2, output_padding=1, groups=2, bias=False),
+            "ConvTranspose2d(4, 6, kernel_size=(3, 3), stride=2, output_padding=1, groups=2, bias=False)",
+        ),
+        (nn.Dropout2d(0.25), "Dropout2d(0.25)"),
+        (nn.Embedding(7, 3, padding_idx=1), "Embedding(7, 3, padding_idx=1)"),
+        (nn.BatchNorm1d(3, affine=False), "BatchNorm1d(3, eps=1e-05, momentum=0.1, affine=False)"),
+        (nn.MSELoss(), "MSELoss(reduction='mean')"),
+        (nn.KLDivLoss("batchmean", log_target=True), "KLDivLoss(reduction='batchmean', log_target=True)"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_layers_show_their_settings(layer, text):
+    assert repr(layer) == text
+
+
+def test_transposed_convolutions_refuse_groups_that_do_not_divide():
+    with pytest.raises(ShapeError, match="ConvTranspose2d: expected in_channels and out_channels divisible by groups"):
+        nn.ConvTranspose2d(4, 3, 3, groups=2)

@@ -286,6 +286,15 @@ def test_a_checkpoint_from_before_these_options_resumes(tmp_path):
     assert state(second) == state(whole)
 
 
+def test_arrays_of_another_part_are_refused_by_name(tmp_path):
+    path = tmp_path / "c"
+    save_checkpoint(make(classes()), path)
+    arrays, metadata = od.serialization.load_metadata(path)
+    od.save({**arrays, "averages.0": np.ones(1)}, path, metadata)
+    with pytest.raises(FormatError, match=r"arrays of model, optimizer and averages, found 'averages\.0'"):
+        load_checkpoint(make(classes()), path)
+
+
 def test_the_views_show_a_regressions_error(tmp_path):
     import io
 
