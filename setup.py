@@ -91,6 +91,7 @@ MODULES = {
     "mhc": [],
     "geometry": [],
     "manifold": [],
+    "tape": [],
 }
 
 GENERATED = Path("build/generated")
