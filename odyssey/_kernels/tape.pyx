@@ -22,6 +22,9 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
     void Py_DECREF(PyObject *o)
 
+cdef extern from "numpy/arrayobject.h":
+    object array_from_scalar "PyArray_FromScalar" (object scalar, void *dtype)
+
 cdef object _recording = ContextVar("odyssey_recording", default=True)
 recording = _recording
 is_grad_enabled = _recording.get
@@ -54,7 +57,7 @@ def note_write():
 cdef inline bint grad_enabled() except -1:
     cdef PyObject *value
     PyContextVar_Get(<PyObject *> _recording, NULL, &value)
-    cdef bint enabled = value == <PyObject *> True
+    cdef bint enabled = (<object> value) is True
     Py_DECREF(value)
     return enabled
 
@@ -197,7 +200,12 @@ def rebase(TensorBase tensor, edge, write_to_base):
 
 cdef inline TensorBase new_tensor(object data):
     cdef TensorBase out = <TensorBase> (<object> (<PyTypeObject *> _Tensor).tp_new(<type> _Tensor, <PyObject *> _NOTHING, NULL))
-    out.array = data if cnp.PyArray_CheckExact(data) else np.asarray(data)
+    if cnp.PyArray_CheckExact(data):
+        out.array = data
+    elif isinstance(data, _generic):
+        out.array = array_from_scalar(data, NULL)
+    else:
+        out.array = np.asarray(data)
     return out
 
 
@@ -259,9 +267,20 @@ def operand(value):
         return (<TensorBase> value).array, edge_of(<TensorBase> value)
     if isinstance(value, _generic):  # float64 among them, which is also a float
         return value.item(), None
-    if isinstance(value, (int, float)):
+    if isinstance(value, int) or isinstance(value, float):
         return value, None
     return np.asarray(value), None
+
+
+def plain_index(index):
+    """An index with the arrays of its Tensors in their place."""
+    if isinstance(index, TensorBase):
+        return (<TensorBase> index).array
+    if isinstance(index, tuple):
+        for part in <tuple> index:
+            if isinstance(part, TensorBase):
+                return tuple([(<TensorBase> one).array if isinstance(one, TensorBase) else one for one in <tuple> index])
+    return index
 
 
 def shape_of(value):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Self, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -16,6 +16,7 @@ from odyssey.tensor.tape import Array, Leaf, Node, operation_name, run_backward
 __all__ = ["Tensor", "record"]
 
 Operand: TypeAlias = "Tensor | Array | float"
+Axis: TypeAlias = "int | tuple[int, ...] | None"
 
 _UNIT = {np.dtype(t): np.ones((), t) for t in (np.float32, np.float64)}
 for _one in _UNIT.values():
@@ -167,10 +168,6 @@ class Tensor(TensorBase):
         it is seen by a backward that needs what was there."""
         return Tensor(self.data)
 
-    def clone(self) -> Tensor:
-        """A copy, through which the gradient passes."""
-        return functional.clone(self)
-
     # ---- the array --------------------------------------------------------------------------------------------------
 
     @property
@@ -281,46 +278,27 @@ class Tensor(TensorBase):
     def __ge__(self, other: Operand) -> Any:
         return self.data >= _array(other)
 
-    # ---- operations: each is the function of the same name in nn.functional ----------------------------------------
-
-    def __add__(self, other: Operand) -> Tensor:
-        return functional.add(self, other)
+    # ---- operations on this Tensor and a number, array or Tensor to its left ---------------------------------------
 
     def __radd__(self, other: Operand) -> Tensor:
         return functional.add(other, self)
 
-    def __sub__(self, other: Operand) -> Tensor:
-        return functional.subtract(self, other)
-
     def __rsub__(self, other: Operand) -> Tensor:
         return functional.subtract(other, self)
-
-    def __mul__(self, other: Operand) -> Tensor:
-        return functional.multiply(self, other)
 
     def __rmul__(self, other: Operand) -> Tensor:
         return functional.multiply(other, self)
 
-    def __truediv__(self, other: Operand) -> Tensor:
-        return functional.divide(self, other)
-
     def __rtruediv__(self, other: Operand) -> Tensor:
         return functional.divide(other, self)
-
-    def __pow__(self, other: Operand) -> Tensor:
-        return functional.power(self, other)
 
     def __rpow__(self, other: Operand) -> Tensor:
         return functional.power(other, self)
 
-    def __matmul__(self, other: Tensor | Array) -> Tensor:
-        return functional.matmul(self, other)
-
     def __rmatmul__(self, other: Tensor | Array) -> Tensor:
         return functional.matmul(other, self)
 
-    def __neg__(self) -> Tensor:
-        return functional.negative(self)
+    # ---- operations in place ----------------------------------------------------------------------------------------
 
     def __iadd__(self, other: Operand) -> Self:
         functional.add_(self, other)
@@ -337,10 +315,6 @@ class Tensor(TensorBase):
     def __itruediv__(self, other: Operand) -> Self:
         functional.divide_(self, other)
         return self
-
-    def __getitem__(self, index: Any) -> Tensor:
-        """NumPy's indexing, with a gradient; slices share memory with this Tensor."""
-        return functional.getitem(self, index)
 
     def __setitem__(self, index: Any, value: Operand) -> None:
         functional.setitem(self, index, value)
@@ -359,62 +333,66 @@ class Tensor(TensorBase):
         """Set every element to 0, in place."""
         return self.fill_(0.0)
 
-    def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        """The sum over all axes or some."""
-        return functional.sum(self, axis, keepdims)
-
-    def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        """The mean over all axes or some."""
-        return functional.mean(self, axis, keepdims)
-
-    def max(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        """The largest element over all axes or some."""
-        return functional.max(self, axis, keepdims)
-
-    def min(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        """The smallest element over all axes or some."""
-        return functional.min(self, axis, keepdims)
-
-    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
-        """The same elements in another shape, given as integers or as one tuple."""
-        return functional.reshape(self, *shape)
-
-    def flatten(self, start_axis: int = 0, end_axis: int = -1) -> Tensor:
-        """The axes from start_axis to end_axis as one."""
-        return functional.flatten(self, start_axis, end_axis)
-
-    def transpose(self, *axes: int | Sequence[int]) -> Tensor:
-        """Axes in the order given, as integers or as one tuple; reversed when none are given."""
-        return functional.transpose(self, *axes)
-
-    def permute(self, *axes: int | Sequence[int]) -> Tensor:
-        """`transpose`, as PyTorch calls it."""
-        return functional.transpose(self, *axes)
-
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        """Two axes in each other's place."""
-        return functional.swapaxes(self, axis1, axis2)
-
-    def squeeze(self, axis: int | tuple[int, ...] | None = None) -> Tensor:
-        """Without the axes of size 1, or without those named."""
-        return functional.squeeze(self, axis)
-
-    def unsqueeze(self, axis: int) -> Tensor:
-        """With an axis of size 1 more; `functional.expand_dims`, as PyTorch calls it."""
-        return functional.expand_dims(self, axis)
-
-    def broadcast_to(self, shape: Sequence[int]) -> Tensor:
-        """Repeated along new axes and those of size 1, without a copy."""
-        return functional.broadcast_to(self, shape)
-
-    def split(self, indices_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]:
-        """Cut along an axis into so many equal parts, or at these indices."""
-        return functional.split(self, indices_or_sections, axis)
+    # ---- the other operations: each is the function of nn.functional that METHODS names ---------------------------
 
     @property
     def T(self) -> Tensor:
         """The axes reversed."""
         return functional.transpose(self)
+
+    if TYPE_CHECKING:
+
+        def __add__(self, other: Operand) -> Tensor: ...
+        def __sub__(self, other: Operand) -> Tensor: ...
+        def __mul__(self, other: Operand) -> Tensor: ...
+        def __truediv__(self, other: Operand) -> Tensor: ...
+        def __pow__(self, other: Operand) -> Tensor: ...
+        def __matmul__(self, other: Tensor | Array) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def clone(self) -> Tensor: ...
+        def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+        def var(self, axis: Axis = None, ddof: int = 0, keepdims: bool = False) -> Tensor: ...
+        def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+        def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor: ...
+        def reshape(self, *shape: int | Sequence[int]) -> Tensor: ...
+        def flatten(self, start_axis: int = 0, end_axis: int = -1) -> Tensor: ...
+        def transpose(self, *axes: int | Sequence[int]) -> Tensor: ...
+        def permute(self, *axes: int | Sequence[int]) -> Tensor: ...
+        def swapaxes(self, axis1: int, axis2: int) -> Tensor: ...
+        def squeeze(self, axis: Axis = None) -> Tensor: ...
+        def unsqueeze(self, axis: int | tuple[int, ...]) -> Tensor: ...
+        def broadcast_to(self, shape: Sequence[int]) -> Tensor: ...
+        def split(self, indices_or_sections: int | Sequence[int], axis: int = 0) -> tuple[Tensor, ...]: ...
+
+
+METHODS = {
+    "__add__": "add",
+    "__sub__": "subtract",
+    "__mul__": "multiply",
+    "__truediv__": "divide",
+    "__pow__": "power",
+    "__matmul__": "matmul",
+    "__neg__": "negative",
+    "__getitem__": "getitem",
+    "permute": "transpose",
+    "unsqueeze": "expand_dims",
+    **{
+        name: name
+        for name in (
+            "broadcast_to", "clone", "flatten", "max", "mean", "min", "reshape", "split", "squeeze", "sum", "swapaxes",
+            "transpose", "var",
+        )
+    },
+}  # fmt: skip
+"""Methods of Tensor that are functions of nn.functional: the functions themselves, with no frame in between."""
+
+
+def add_methods(functions: Mapping[str, Any]) -> None:
+    """Give Tensor the methods that METHODS names; `nn.functional` calls this when its functions are there."""
+    for method, function in METHODS.items():
+        setattr(Tensor, method, functions[function])
 
 
 def _array(value: object) -> Any:
@@ -433,6 +411,5 @@ def _restored(kind: type[Tensor], data: Array, requires_grad: bool, grad: Array 
 # The operators above are nn.functional's, which in turn makes Tensors: the one knot in the imports, tied here at the
 # end, where both halves exist.
 from odyssey.nn import functional  # noqa: E402
-from odyssey.nn.functional.in_place import view_edge  # noqa: E402
 
-bind(Tensor, ops, changes.check_saved, view_edge)
+bind(Tensor, ops, changes.check_saved, lambda base, view: functional.in_place.view_edge(base, view))

@@ -85,6 +85,7 @@ from odyssey.nn.functional.shape import (
 )
 from odyssey.nn.functional.softmax import log_softmax, softmax
 from odyssey.nn.functional.transport import sinkhorn, sinkhorn_knopp
+from odyssey.tensor.tensor import add_methods
 
 __all__ = [
     "add",
@@ -187,3 +188,5 @@ __all__ = [
     "var",
     "where",
 ]
+
+add_methods(globals())

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from odyssey._kernels.tape import rebase
+from odyssey._kernels.tape import plain_index, rebase
 from odyssey.nn.functional._arguments import Operand, operand, shape_of, unbroadcast
 from odyssey.nn.functional.elementwise import _add_backward, _subtract_backward
-from odyssey.nn.functional.shape import is_basic, plain_index
+from odyssey.nn.functional.shape import is_basic
 from odyssey.tensor import ops
 from odyssey.tensor.changes import written
 from odyssey.tensor.tape import Array, BackwardFunction, Edge, Gradients, Leaf, Node, is_grad_enabled

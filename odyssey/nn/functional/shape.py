@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from odyssey._kernels.tape import record_view
+from odyssey._kernels.tape import plain_index, record_view
 from odyssey.errors import DTypeError, ShapeError
 from odyssey.nn.functional._arguments import Operand, TensorLike, array, operand, shape_of, unbroadcast
 from odyssey.tensor.tape import Array, Gradients, Node
@@ -139,15 +139,6 @@ def _getitem_backward(grad: Array, node: Node) -> Gradients:
     else:
         np.add.at(by_x, index, grad)
     return (by_x,)
-
-
-def plain_index(index: Any) -> Any:
-    """An index with the arrays of its Tensors in their place."""
-    if isinstance(index, Tensor):
-        return index.data
-    if isinstance(index, tuple):
-        return tuple(part.data if isinstance(part, Tensor) else part for part in index)
-    return index
 
 
 def is_basic(index: Any) -> bool:
