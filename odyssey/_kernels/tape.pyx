@@ -65,6 +65,7 @@ cdef inline bint grad_enabled() except -1:
 # ---- edges ------------------------------------------------------------------------------------------------------------
 
 @cython.final
+@cython.auto_pickle(False)
 cdef class Leaf:
     """Where the gradient of a Tensor that the user made is kept.
 
@@ -99,6 +100,7 @@ cdef class Leaf:
 
 
 @cython.final
+@cython.auto_pickle(False)
 @cython.freelist(256)
 cdef class Node:
     """One operation on the tape."""
@@ -135,6 +137,7 @@ cdef class Node:
 
 # ---- what a Tensor holds ----------------------------------------------------------------------------------------------
 
+@cython.auto_pickle(False)
 cdef class TensorBase:
     """A Tensor's array, its edge on the tape, and the Tensor that it is a view of.
 
@@ -283,11 +286,18 @@ def plain_index(index):
     return index
 
 
-def shape_of(value):
-    """The shape of an array, and of a number ()."""
+def kept_for(edge, value):
+    """What to save of an operand that is needed for the gradient of `edge` alone: itself, or only its shape."""
+    return shape_of(value) if edge is None else value
+
+
+cpdef shape_of(value):
+    """The shape of an array, or of what was kept of one, and of a number ()."""
     if cnp.PyArray_CheckExact(value):
         return shape_tuple(<ndarray> value)
-    return value.shape if isinstance(value, np.ndarray) else ()
+    if type(value) is tuple:
+        return value
+    return value.shape if isinstance(value, ndarray) else ()
 
 
 cdef inline tuple shape_tuple(ndarray x):

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from odyssey._kernels.array import Block
 from odyssey._kernels.tape import Node, note_write
 from odyssey.tensor.tape import Array, operation_name
 
@@ -29,23 +30,27 @@ Place: TypeAlias = "tuple[int, tuple[int, ...], tuple[int, ...] | None, str]"
 # Writes to more places of one array than this are taken as one to all of it.
 MOST_PLACES = 256
 
+# The owner of memory that is not NumPy's, whose end nobody tells of: of writes there the latest are remembered.
+_ELSEWHERE: Array = np.empty(0)
+
 # By the id of the array that owns the memory: a reference that ends the entry with the array, and the places' numbers.
 _written: dict[int, tuple[weakref.ref[Array], dict[Place, int]]] = {}
 
 
 def written(array: Array) -> None:
     """Note that the elements of `array` have just been given other values."""
-    owner = array
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
+    owner = _owner(array)
     key = id(owner)
     if key not in _written:
         _written[key] = weakref.ref(owner, partial(_forget, key)), {}
     places = _written[key][1]
     place = _place(array)
     if place not in places and len(places) >= MOST_PLACES:
-        places.clear()
-        place = _place(owner)
+        if owner is _ELSEWHERE:
+            del places[min(places, key=places.__getitem__)]
+        else:
+            places.clear()
+            place = _place(owner)
     places[place] = note_write()
 
 
@@ -72,6 +77,16 @@ def check_saved(node: Node) -> None:
                     f"shape {array.shape} that it saved was changed in place afterwards\n"
                     f"  remedy: write x = x + y instead of x += y, or change a copy: x.clone()"
                 )
+
+
+def _owner(array: Array) -> Array:
+    """The array whose memory it is: writes are remembered as long as that lives."""
+    base: Any = array
+    while isinstance(base, (np.ndarray, memoryview)):
+        if isinstance(base, np.ndarray):
+            array = base
+        base = base.obj if isinstance(base, memoryview) else base.base
+    return array if base is None or type(base) is Block else _ELSEWHERE
 
 
 def _forget(key: int, _: object) -> None:

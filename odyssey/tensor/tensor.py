@@ -13,7 +13,7 @@ from odyssey.errors import DTypeError, ShapeError
 from odyssey.tensor import changes, ops
 from odyssey.tensor.tape import Array, Leaf, Node, operation_name, run_backward
 
-__all__ = ["Tensor", "record"]
+__all__ = ["Tensor", "add_methods", "record"]
 
 Operand: TypeAlias = "Tensor | Array | float"
 Axis: TypeAlias = "int | tuple[int, ...] | None"

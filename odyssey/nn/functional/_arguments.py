@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from odyssey._kernels.tape import operand, shape_of
+from odyssey._kernels.tape import kept_for, operand, shape_of
 from odyssey.tensor import ops
 from odyssey.tensor.tape import Array, Edge
 from odyssey.tensor.tensor import Tensor
@@ -19,6 +19,7 @@ __all__ = [
     "TensorLike",
     "array",
     "count_reduced",
+    "kept_for",
     "operand",
     "shape_of",
     "unbroadcast",

@@ -15,7 +15,7 @@ import numpy as np
 from odyssey._kernels.tape import plain_index, rebase
 from odyssey.nn.functional._arguments import Operand, operand, shape_of, unbroadcast
 from odyssey.nn.functional.elementwise import _add_backward, _subtract_backward
-from odyssey.nn.functional.shape import is_basic
+from odyssey.nn.functional.shape import element, is_basic
 from odyssey.tensor import ops
 from odyssey.tensor.changes import written
 from odyssey.tensor.tape import Array, BackwardFunction, Edge, Gradients, Leaf, Node, is_grad_enabled
@@ -78,8 +78,13 @@ def setitem(x: Tensor, index: Any, value: Operand) -> Tensor:
     if isinstance(value, Tensor) and value.base is not None and _is_element(x, index, value):
         return x  # the end of x[index] += v, which has written there already
     edge, other, other_edge = _opened("setitem", x, value)
-    x.data[index] = other
-    return _closed(x, _setitem_backward, edge, other_edge, (index, shape_of(other)))
+    place = x.data
+    if is_basic(index):
+        place = element(place, index)
+        place[...] = other
+    else:
+        place[index] = other
+    return _closed(x, _setitem_backward, edge, other_edge, (index, shape_of(other)), place)
 
 
 def _setitem_backward(grad: Array, node: Node) -> Gradients:
@@ -132,9 +137,11 @@ def _opened(op: str, x: Tensor, value: Operand) -> tuple[Edge, Any, Edge]:
     return edge, other, other_edge if recording else None
 
 
-def _closed(x: Tensor, backward: BackwardFunction, edge: Edge, other_edge: Edge, saved: Any) -> Tensor:
-    """Note the write, and let x's history tell of it."""
-    written(x.data)
+def _closed(
+    x: Tensor, backward: BackwardFunction, edge: Edge, other_edge: Edge, saved: Any, place: Array | None = None
+) -> Tensor:
+    """Note the write, to all of x or a place in it, and let x's history tell of it."""
+    written(x.data if place is None else place)
     if is_grad_enabled() and (edge is not None or other_edge is not None):
         rebase(x, Node(backward, (edge, other_edge), saved), _written_through)
     return x
@@ -144,8 +151,7 @@ def _is_element(x: Tensor, index: Any, value: Tensor) -> bool:
     """Whether `value` is x[index] itself."""
     if value.base is not (x if x.base is None else x.base) or not is_basic(index):
         return False
-    there = x.data[index]
-    return isinstance(there, np.ndarray) and there.__array_interface__ == value.data.__array_interface__
+    return element(x.data, index).__array_interface__ == value.data.__array_interface__
 
 
 # ---- views -----------------------------------------------------------------------------------------------------------

@@ -151,6 +151,13 @@ def is_basic(index: Any) -> bool:
     )
 
 
+def element(array: Array, index: Any) -> Array:
+    """The view that a basic index takes, of a single element too."""
+    parts = index if isinstance(index, tuple) else (index,)
+    view: Array = array[parts if any(part is Ellipsis for part in parts) else (*parts, ...)]
+    return view
+
+
 def where(condition: TensorLike, a: Operand, b: Operand) -> Tensor:
     """a where condition holds, else b; all three broadcast. A Python number may stand for one of a and b."""
     chosen = array(condition)
