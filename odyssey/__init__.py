@@ -143,6 +143,7 @@ if TYPE_CHECKING:
         data,
         errors,
         geometry,
+        interop,
         memory,
         models,
         nn,
@@ -159,7 +160,7 @@ if TYPE_CHECKING:
 
 # Loaded when first asked for: `import odyssey` brings the kernels alone.
 _LAZY_MODULES = (
-    "config", "data", "errors", "geometry", "memory", "models", "nn", "optim", "reference", "serialization", "testing",
+    "config", "data", "errors", "geometry", "interop", "memory", "models", "nn", "optim", "reference", "serialization", "testing",
     "training",
 )  # fmt: skip
 _LAZY_NAMES = {
