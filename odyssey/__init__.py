@@ -148,6 +148,7 @@ if TYPE_CHECKING:
         models,
         nn,
         optim,
+        protocols,
         reference,
         serialization,
         testing,
@@ -160,7 +161,7 @@ if TYPE_CHECKING:
 
 # Loaded when first asked for: `import odyssey` brings the kernels alone.
 _LAZY_MODULES = (
-    "config", "data", "errors", "geometry", "interop", "memory", "models", "nn", "optim", "reference", "serialization", "testing",
+    "config", "data", "errors", "geometry", "interop", "memory", "models", "nn", "optim", "protocols", "reference", "serialization", "testing",
     "training",
 )  # fmt: skip
 _LAZY_NAMES = {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from odyssey.errors import FormatError, ShapeError
+from odyssey.protocols import Parameterized
 from odyssey.tensor.tape import Array
 from odyssey.tensor.tensor import Tensor
 
@@ -17,14 +18,16 @@ __all__ = ["Optimizer"]
 class Optimizer:
     """The base of optimizers: parameters are updated in place, one kernel call each.
 
+    They come as Tensors, or as a model that has them (`odyssey.protocols.Parameterized`).
+
     State arrays, such as momentum, are kept by the names in `slots`, one per parameter, and made when a parameter has
     its first gradient.
     """
 
     slots: tuple[str, ...] = ()
 
-    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
-        self.params = list(params)
+    def __init__(self, params: Iterable[Tensor] | Parameterized, lr: float) -> None:
+        self.params = list(params.parameters() if isinstance(params, Parameterized) else params)
         if not self.params:
             raise ValueError(f"{type(self).__name__}: expected at least one parameter, found none")
         for i, p in enumerate(self.params):

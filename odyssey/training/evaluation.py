@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from odyssey.data.dataset import Dataset
 from odyssey.data.loader import DataLoader
 from odyssey.nn import functional
-from odyssey.nn.module import Module
+from odyssey.protocols import Composable, Differentiable
 from odyssey.tensor.tape import no_grad
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "evaluate", "set_mode"]
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,19 @@ class Evaluation:
         return int(a), int(b), int(both[a, b])
 
 
-def evaluate(model: Module, dataset: Dataset, batch_size: int = 256) -> Evaluation:
+def set_mode(model: Differentiable, training: bool) -> None:
+    """Put a model in training mode or out of it, if it has one."""
+    if isinstance(model, Composable):
+        model.train(training)
+
+
+def evaluate(model: Differentiable, dataset: Dataset, batch_size: int = 256) -> Evaluation:
     """Run a classifier over a data set of (inputs, labels), without gradients.
 
     The result does not depend on the batch size, nor does the model's mode change.
     """
-    was_training = model.training
-    model.eval()
+    was_training = getattr(model, "training", True)
+    set_mode(model, False)
     losses: list[Any] = []
     predicted: list[Any] = []
     wanted: list[Any] = []
@@ -60,7 +66,7 @@ def evaluate(model: Module, dataset: Dataset, batch_size: int = 256) -> Evaluati
                 wanted.append(labels)
                 classes = logits.shape[1]
     finally:
-        model.train(was_training)
+        set_mode(model, was_training)
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (np.concatenate(wanted), np.concatenate(predicted)), 1)
     count = len(dataset)

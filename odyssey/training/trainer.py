@@ -12,11 +12,11 @@ from odyssey.data.dataset import Dataset
 from odyssey.data.loader import DataLoader
 from odyssey.errors import FormatError
 from odyssey.nn import functional
-from odyssey.nn.module import Module
 from odyssey.optim.optimizer import Optimizer
 from odyssey.optim.schedules import Schedule, constant
+from odyssey.protocols import Differentiable
 from odyssey.training.callbacks import Callback
-from odyssey.training.evaluation import Evaluation, evaluate
+from odyssey.training.evaluation import Evaluation, evaluate, set_mode
 
 __all__ = ["PHASES", "Running", "Trainer"]
 
@@ -47,7 +47,7 @@ class Trainer:
     so a run that is stopped after any batch and resumed comes to the same bits as one that was not.
 
     Args:
-        model: gives logits (N, classes) for inputs.
+        model: gives logits (N, classes) for inputs; any class of one's own that is `odyssey.protocols.Differentiable`.
         optimizer: over the model's parameters.
         loader: gives batches (inputs, labels).
         held_out: a data set of (inputs, labels) to evaluate on after each epoch.
@@ -68,14 +68,19 @@ class Trainer:
 
     def __init__(
         self,
-        model: Module,
+        model: Differentiable,
         optimizer: Optimizer,
         loader: DataLoader,
         held_out: Dataset | None = None,
         schedule: Schedule | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        self.model = model
+        if not isinstance(model, Differentiable):
+            raise TypeError(
+                f"Trainer: expected a model with forward() that can be called (odyssey.protocols.Differentiable), found "
+                f"{type(model).__name__}"
+            )
+        self.model: Any = model
         self.optimizer = optimizer
         self.loader = loader
         self.held_out = held_out
@@ -105,7 +110,7 @@ class Trainer:
         try:
             for callback in self.callbacks:
                 callback.on_fit_begin(self)
-            self.model.train()
+            set_mode(self.model, True)
             while self.epoch < epochs and not self.stopped:
                 self._epoch()
             for callback in self.callbacks:
