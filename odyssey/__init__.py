@@ -161,8 +161,8 @@ if TYPE_CHECKING:
 
 # Loaded when first asked for: `import odyssey` brings the kernels alone.
 _LAZY_MODULES = (
-    "config", "data", "errors", "geometry", "interop", "memory", "models", "nn", "optim", "protocols", "reference", "serialization", "testing",
-    "training",
+    "config", "data", "errors", "geometry", "interop", "memory", "models", "nn", "optim", "protocols", "reference",
+    "serialization", "testing", "training",
 )  # fmt: skip
 _LAZY_NAMES = {
     "MemoryPool": "odyssey.memory_pool",

@@ -1,7 +1,7 @@
 """What is asked of a model: protocols, so that a class of one's own serves as well as a subclass of `nn.Module`.
 
-`Trainer`, the optimizers, `odyssey.save` and checkpoints ask for these and for nothing else. Each can be tested for with
-`isinstance`, which looks whether the methods are there. All of odyssey's layers and models satisfy all four.
+`Trainer`, the optimizers, `odyssey.save` and checkpoints ask for these and for nothing else. Each can be tested for
+with `isinstance`, which looks whether the methods are there. All of odyssey's layers and models satisfy all four.
 
 Example:
     >>> import odyssey as od

@@ -6,7 +6,7 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["torch"]  # noqa: F822
+__all__ = ["torch"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,8 +4,8 @@
 - `as_module(layer)`: a layer as a `torch.nn.Module`, whose parameters are the layer's own memory.
 - `from_torch(fn)`: a function or module of torch as one over Tensors.
 
-Memory is shared both ways: an array or a torch tensor on the CPU is the other's bytes. Copied are only arrays that torch
-cannot take: read-only ones and those with negative strides.
+Memory is shared both ways: an array or a torch tensor on the CPU is the other's bytes. Copied are only arrays that
+torch cannot take: read-only ones and those with negative strides.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ def from_torch(fn: Callable[..., Any]) -> Callable[..., Any]:
 def _array(tensor: torch.Tensor) -> Array:
     """A torch tensor's memory as an array."""
     if tensor.device.type != "cpu":
-        raise DeviceError(f"odyssey.interop.torch: expected tensors on the CPU, found one on {tensor.device}; pass x.cpu()")
+        raise DeviceError(
+            f"odyssey.interop.torch: expected tensors on the CPU, found one on {tensor.device}; pass x.cpu()"
+        )
     try:
         array: Array = tensor.detach().numpy()
     except TypeError as error:

@@ -100,7 +100,8 @@ def _place(array: Array) -> Place:
 
 def _meet(array: Array, place: Place) -> bool:
     data, shape, strides, typestr = place
-    there = np.asarray(_There({"version": 3, "data": (data, True), "shape": shape, "strides": strides, "typestr": typestr}))
+    interface = {"version": 3, "data": (data, True), "shape": shape, "strides": strides, "typestr": typestr}
+    there = np.asarray(_There(interface))
     try:
         return np.shares_memory(array, there, max_work=1 << 16)
     except np.exceptions.TooHardError:

@@ -32,8 +32,8 @@ def save_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     """
     if not isinstance(trainer.model, Serializable):
         raise TypeError(
-            "save_checkpoint: expected a model with state_dict() and load_state_dict() (odyssey.protocols.Serializable), "
-            f"found {type(trainer.model).__name__}"
+            "save_checkpoint: expected a model with state_dict() and load_state_dict() "
+            f"(odyssey.protocols.Serializable), found {type(trainer.model).__name__}"
         )
     optimizer = trainer.optimizer.state_dict()
     steps = optimizer.pop("steps")

@@ -77,8 +77,8 @@ class Trainer:
     ) -> None:
         if not isinstance(model, Differentiable):
             raise TypeError(
-                f"Trainer: expected a model with forward() that can be called (odyssey.protocols.Differentiable), found "
-                f"{type(model).__name__}"
+                "Trainer: expected a model with forward() that can be called (odyssey.protocols.Differentiable), "
+                f"found {type(model).__name__}"
             )
         self.model: Any = model
         self.optimizer = optimizer

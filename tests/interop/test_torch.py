@@ -99,7 +99,7 @@ def test_torch_sees_what_is_overwritten_and_what_is_walked_twice():
 
 
 def test_tensors_that_cannot_cross_are_named():
-    with pytest.raises(DTypeError, match="found torch.bfloat16"):
+    with pytest.raises(DTypeError, match=r"found torch\.bfloat16"):
         as_function(F.silu)(torch.ones(2, dtype=torch.bfloat16))
     with pytest.raises(DeviceError, match="found one on meta"):
         as_function(F.silu)(torch.ones(2, device="meta"))

@@ -1,9 +1,9 @@
 """Operations that write into the Tensor they are given: +=, -=, *=, /=, x[i] = v, and copying into it.
 
-The Tensor's history goes on: after `y += x` the gradient of y reaches x, and what y was before. A write to a view is one
-to the Tensor it is a view of, and the other way round; both tell of it afterwards. What cannot be is an error: writing
-to a Tensor that a gradient is asked of (under `no_grad` it may be), and going backward through an operation that saved
-what was overwritten.
+The Tensor's history goes on: after `y += x` the gradient of y reaches x, and what y was before. A write to a view is
+one to the Tensor it is a view of, and the other way round; both tell of it afterwards. What cannot be is an error:
+writing to a Tensor that a gradient is asked of (under `no_grad` it may be), and going backward through an operation
+that saved what was overwritten.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _divide_in_place_backward(grad: Array, node: Node) -> Gradients:
 
 
 def setitem(x: Tensor, index: Any, value: Operand) -> Tensor:
-    """x[index] = value, by NumPy's rules. Of values for one and the same element the last is set and has the gradient."""
+    """x[index] = value, by NumPy's rules. Of several values for one element the last is set and has the gradient."""
     index = plain_index(index)
     if isinstance(value, Tensor) and value.base is not None and _is_element(x, index, value):
         return x  # the end of x[index] += v, which has written there already
@@ -121,7 +121,9 @@ def fill_(x: Tensor, value: float) -> Tensor:
 def _opened(op: str, x: Tensor, value: Operand) -> tuple[Edge, Any, Edge]:
     """x's edge before the write, and the other operand, apart from x in memory."""
     if not isinstance(x, Tensor):
-        raise TypeError(f"{op}: expected a Tensor to write to, found {type(x).__name__}; NumPy's own arrays have operators")
+        raise TypeError(
+            f"{op}: expected a Tensor to write to, found {type(x).__name__}; NumPy's own operators write to arrays"
+        )
     recording = is_grad_enabled()
     edge = x.node
     if recording and type(edge if x.base is None else x.base.node) is Leaf:

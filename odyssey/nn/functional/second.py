@@ -181,7 +181,8 @@ def _power(grad: Tensor, node: Node) -> Tensors:
 
     def by_b() -> Tensor:
         if not isinstance(a_data, np.ndarray):
-            return _unbroadcast(scale(multiply(grad, _output(node, y)), math.log(a) if a > 0 else 0.0), shape_of(b_data))
+            slope = math.log(a) if a > 0 else 0.0
+            return _unbroadcast(scale(multiply(grad, _output(node, y)), slope), shape_of(b_data))
         logarithm = elementwise.log(where(a_data == 0, 1.0, a))
         return _unbroadcast(multiply(grad, multiply(_output(node, y), logarithm)), shape_of(b_data))
 
@@ -433,7 +434,9 @@ def _conv_transpose2d(grad: Tensor, node: Node) -> Tensors:
     )
 
 
-def _by_kernel(x: Tensor, grad: Tensor, kernel: tuple[int, ...], stride: Any, padding: Any, dilation: Any, groups: int) -> Tensor:
+def _by_kernel(
+    x: Tensor, grad: Tensor, kernel: tuple[int, ...], stride: Any, padding: Any, dilation: Any, groups: int
+) -> Tensor:
     """The gradient of a convolution's kernel: x convolved with grad, images for channels, stride for dilation."""
     pieces = []
     for x_part, grad_part in zip(shape.split(x, groups, 1), shape.split(grad, groups, 1), strict=True):
@@ -477,7 +480,9 @@ def _repeated(x: Any, times: int) -> Tensor:
 # ---- norms, distances, losses ----------------------------------------------------------------------------------------
 
 
-def _normalised(x: Any, weight: Any, bias: Any, axes: Any, eps: float, channels: tuple[int, ...] | None = None) -> Tensor:
+def _normalised(
+    x: Any, weight: Any, bias: Any, axes: Any, eps: float, channels: tuple[int, ...] | None = None
+) -> Tensor:
     y = divide(subtract(x, mean(x, axes, True)), sqrt(add(_var(x, axes, 0).reshape(_kept_shape(x.shape, axes)), eps)))
     return _affine(y, weight, bias, channels)
 
@@ -645,7 +650,7 @@ def _global_avg_pool2d(grad: Tensor, node: Node) -> Tensors:
 
 def _mapped(gradient: Tensor, node: Node) -> Tensors:
     formula, arrays, c = node.saved
-    points = tuple(array if edge is not None else Tensor(array) for array, edge in zip(arrays, node.inputs, strict=True))
+    points = tuple(Tensor(array) if edge is None else array for array, edge in zip(arrays, node.inputs, strict=True))
     return _through(lambda *given: formula(*given, c), gradient, node.inputs, points)
 
 

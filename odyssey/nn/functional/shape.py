@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -162,7 +163,7 @@ def where(condition: TensorLike, a: Operand, b: Operand) -> Tensor:
     """a where condition holds, else b; all three broadcast. A Python number may stand for one of a and b."""
     chosen = array(condition)
     if chosen.dtype != np.bool_:
-        raise DTypeError(f"where: expected a condition of bool, found {chosen.dtype}; compare it with something: x != 0")
+        raise DTypeError(f"where: expected a condition of bool, found {chosen.dtype}; compare with something: x != 0")
     a_data, a_edge = operand(a)
     b_data, b_edge = operand(b)
     _one_dtype("where", [one for one in (a_data, b_data) if isinstance(one, np.ndarray)])
@@ -231,7 +232,7 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
     else:
         cuts = [0, *indices_or_sections, size]
     lead = (slice(None),) * (axis % len(shape))
-    return tuple(getitem(x, (*lead, slice(low, high))) for low, high in zip(cuts, cuts[1:], strict=False))
+    return tuple(getitem(x, (*lead, slice(low, high))) for low, high in pairwise(cuts))
 
 
 def _taken(op: str, tensors: Sequence[TensorLike]) -> tuple[list[Array], tuple[Any, ...]]:
