@@ -34,23 +34,25 @@ MOST_PLACES = 256
 _ELSEWHERE: Array = np.empty(0)
 
 # By the id of the array that owns the memory: a reference that ends the entry with the array, and the places' numbers.
-_written: dict[int, tuple[weakref.ref[Array], dict[Place, int]]] = {}
+# The place None is all of the array.
+_written: dict[int, tuple[weakref.ref[Array], dict[Place | None, int]]] = {}
 
 
-def written(array: Array) -> None:
-    """Note that the elements of `array` have just been given other values."""
+def written(array: Array, whole: bool = False) -> None:
+    """Note that the elements of `array` have just been given other values; `whole`, with all that it is a view of, which
+    is quicker told."""
     owner = _owner(array)
     key = id(owner)
     if key not in _written:
         _written[key] = weakref.ref(owner, partial(_forget, key)), {}
     places = _written[key][1]
-    place = _place(array)
+    place = None if whole and owner is not _ELSEWHERE else _place(array)
     if place not in places and len(places) >= MOST_PLACES:
         if owner is _ELSEWHERE:
             del places[min(places, key=places.__getitem__)]
         else:
             places.clear()
-            place = _place(owner)
+            place = None
     places[place] = note_write()
 
 
@@ -62,9 +64,9 @@ def check_saved(node: Node) -> None:
     """
     since = [
         place
-        for _, places in list(_written.values())
-        for place, number in list(places.items())
-        if number > node.number
+        for owner, places in list(_written.values())
+        for place in (_whole(owner) if one is None else one for one, number in list(places.items()) if number > node.number)
+        if place is not None
     ]
     if not since:
         return
@@ -96,6 +98,11 @@ def _forget(key: int, _: object) -> None:
 def _place(array: Array) -> Place:
     interface = array.__array_interface__
     return interface["data"][0], interface["shape"], interface["strides"], interface["typestr"]
+
+
+def _whole(owner: weakref.ref[Array]) -> Place | None:
+    array = owner()
+    return None if array is None else _place(array)
 
 
 def _meet(array: Array, place: Place) -> bool:
