@@ -22,8 +22,9 @@ class Optimizer:
     """The base of optimizers: parameters are updated in place, one kernel call each.
 
     Args:
-        params: the Tensors to train, or a model that has them (`odyssey.protocols.Parameterized`); or groups of them with settings of their own, each a mapping with "params" and
-            any of the optimizer's arguments by name: `[{"params": biases, "weight_decay": 0.0}, {"params": weights}]`.
+        params: the Tensors to train, or a model that has them (`odyssey.protocols.Parameterized`); or groups of them
+            with settings of their own, each a mapping with "params" and any of the optimizer's arguments by name:
+            `[{"params": biases, "weight_decay": 0.0}, {"params": weights}]`.
         settings: what holds for a group that does not say otherwise, "lr" among it.
 
     `param_groups` is a list of dicts, one for each group, with "params" and every setting; a setting may be changed

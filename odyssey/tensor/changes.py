@@ -39,8 +39,8 @@ _written: dict[int, tuple[weakref.ref[Array], dict[Place | None, int]]] = {}
 
 
 def written(array: Array, whole: bool = False) -> None:
-    """Note that the elements of `array` have just been given other values; `whole`, with all that it is a view of, which
-    is quicker told."""
+    """Note that the elements of `array` have just been given other values; with `whole`, all that it is a view of,
+    which is quicker told."""
     owner = _owner(array)
     key = id(owner)
     if key not in _written:
@@ -65,8 +65,8 @@ def check_saved(node: Node) -> None:
     since = [
         place
         for owner, places in list(_written.values())
-        for place in (_whole(owner) if one is None else one for one, number in list(places.items()) if number > node.number)
-        if place is not None
+        for one, number in list(places.items())
+        if number > node.number and (place := _whole(owner) if one is None else one) is not None
     ]
     if not since:
         return

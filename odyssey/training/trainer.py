@@ -83,6 +83,7 @@ class Trainer:
 
     Raises:
         ValueError: accumulate is below 1, clip is not positive, or the task is unknown.
+        TypeError: the model has no `forward` or cannot be called.
 
     Example:
         >>> import odyssey as od

@@ -49,15 +49,44 @@ def normalised(a: Any, b: Any, cost: Any) -> Any:
     return F.sinkhorn(a / a.sum(), b / b.sum(), cost, 0.5, tolerance=1e-13)
 
 
+def apart(low: float, high: float, shape: tuple[int, ...] = (3, 4)) -> Callable[..., list[Any]]:
+    """Two Tensors of float64 with a gradient, whose elements are never one: some further apart than 1, some nearer."""
+
+    def inputs(rng: np.random.Generator) -> list[Any]:
+        target = rng.uniform(low, high, shape)
+        signs = rng.choice([-1.0, 1.0], shape)
+        x = target + signs * (0.3 + np.arange(target.size).reshape(shape) % 3 * 0.6)
+        return [od.Tensor(one, requires_grad=True) for one in (x, target)]
+
+    return inputs
+
+
+def logits(*, spread: float = 2.0) -> Callable[..., list[Any]]:
+    """Scores, away from the margin of 1."""
+
+    def inputs(rng: np.random.Generator) -> list[Any]:
+        x = rng.uniform(0.1, 0.8, (3, 4)) * rng.choice([-spread, spread / 2], (3, 4))
+        return [od.Tensor(x, requires_grad=True)]
+
+    return inputs
+
+
+SIGNS = np.where(np.arange(12).reshape(3, 4) % 2, 1.0, -1.0)
+HITS = (SIGNS + 1) / 2
 CHOSEN = np.array([[True, False, True], [False, False, True]])
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., list[Any]]]] = {
     "add_": (lambda x, y: F.add_(x * 2.0, y), draw((2, 3), (3,))),
+    "binary_cross_entropy": (F.binary_cross_entropy, draw((3, 4), (3, 4), low=0.1, high=0.9)),
+    "binary_cross_entropy_with_logits": (
+        lambda x, t: F.binary_cross_entropy_with_logits(x, t, pos_weight=np.arange(1.0, 5.0)), draw((3, 4), (3, 4))
+    ),
     "broadcast_to": (lambda x: F.broadcast_to(x, (2, 4, 3)), draw((4, 1))),
     "clone": (F.clone, draw((2, 3))),
     "concatenate": (lambda x, y: F.concatenate([x, y, x], 1), draw((2, 3), (2, 1))),
     "copy_": (lambda x, y: F.copy_(x * 2.0, y) * x, draw((2, 3), (3,))),
     "divide_": (lambda x, y: F.divide_(x * 2.0, y), draw((2, 3), (3,), low=0.5)),
+    "dropout2d": (lambda x: F.dropout2d(x, 0.5, 3), draw((3, 4, 2))),
     "exp_map": (F.exp_map, ball((3, 2), (3, 2))),
     "expand_dims": (lambda x: F.expand_dims(x, (0, -1)), draw((2, 3))),
     "expand_streams": (lambda x: F.expand_streams(x, 3), draw((2, 4))),
@@ -65,6 +94,11 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., list[Any]]]] = {
     "flatten": (lambda x: F.flatten(x, 1), draw((2, 3, 2))),
     "getitem": (lambda x: F.getitem(x, ([0, 0, 1], slice(1, 3))), draw((2, 4))),
     "gyration": (F.gyration, ball((3, 2), (3, 2), (3, 2))),
+    "hinge_embedding_loss": (lambda x: F.hinge_embedding_loss(x, SIGNS), logits()),
+    "hinge_loss": (lambda x: F.hinge_loss(x, SIGNS), logits()),
+    "huber_loss": (lambda x, t: F.huber_loss(x, t, delta=0.7), apart(-1, 1)),
+    "kl_div": (lambda x, t: F.kl_div(x, t, "batchmean"), draw((3, 4), (3, 4), low=0.1, high=0.9)),
+    "l1_loss": (F.l1_loss, apart(-1, 1)),
     "log_map": (F.log_map, ball((3, 2), (3, 2))),
     "mobius_add": (F.mobius_add, ball((3, 2), (2,))),
     "mse_loss": (F.mse_loss, draw((2, 3), (2, 3))),
@@ -74,7 +108,9 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., list[Any]]]] = {
     "project_to_ball": (lambda x: F.project_to_ball(x, 1.0, 0.5), ball((4, 3))),
     "reshape": (lambda x: F.reshape(x, 3, -1), draw((2, 3))),
     "setitem": (lambda x, y: F.setitem(x * 2.0, (slice(None), 1), y), draw((2, 3), (2,))),
+    "sigmoid_focal_loss": (lambda x: F.sigmoid_focal_loss(x, HITS), logits()),
     "sinkhorn": (normalised, transport),
+    "smooth_l1_loss": (lambda x, t: F.smooth_l1_loss(x, t, beta=0.7), apart(-1, 1)),
     "split": (lambda x: F.multiply(*F.split(x, 2, 1)), draw((3, 4))),
     "squeeze": (F.squeeze, draw((2, 1, 3))),
     "stack": (lambda x, y: F.stack([x, y, x], -1), draw((2, 3), (2, 3))),
@@ -108,6 +144,21 @@ LAYERS: dict[str, tuple[Callable[[], Any], Callable[..., list[Any]]]] = {
             "ReLU6", "SELU", "SiLU", "Sigmoid", "Softmax", "Softplus", "Tanh",
         )
     },
+    "BCELoss": (nn.BCELoss, draw((3, 4), (3, 4), low=0.1, high=0.9)),
+    "BCEWithLogitsLoss": (nn.BCEWithLogitsLoss, draw((3, 4), (3, 4))),
+    "Dropout2d": (lambda: nn.Dropout2d(0.5).eval(), draw(IMAGES)),
+    "FocalLoss": (lambda: _with(nn.FocalLoss(), HITS), logits()),
+    "HingeEmbeddingLoss": (lambda: _with(nn.HingeEmbeddingLoss(), SIGNS), logits()),
+    "HingeLoss": (lambda: _with(nn.HingeLoss(), SIGNS), logits()),
+    "HuberLoss": (nn.HuberLoss, apart(-1, 1)),
+    "Identity": (nn.Identity, draw((3, 4))),
+    "KLDivLoss": (nn.KLDivLoss, draw((3, 4), (3, 4), low=0.1, high=0.9)),
+    "L1Loss": (nn.L1Loss, apart(-1, 1)),
+    "ModuleList": (lambda: _in_turn(nn.ModuleList([nn.Linear(4, 3), nn.Linear(3, 2)])), draw((2, 4))),
+    "MultiHeadAttention": (lambda: nn.MultiHeadAttention(8, 4, 2, rotary=10000.0, is_causal=True), draw((2, 3, 8))),
+    "Residual": (lambda: nn.Residual(nn.Linear(4, 4), nn.Tanh()), draw((2, 4))),
+    "SeparableConv2d": (lambda: nn.SeparableConv2d(4, 3, 3, padding=1), draw(IMAGES)),
+    "SmoothL1Loss": (nn.SmoothL1Loss, apart(-1, 1)),
     "AvgPool2d": (lambda: nn.AvgPool2d(2), draw(IMAGES)),
     "BatchNorm1d": (lambda: nn.BatchNorm1d(4), draw((5, 4))),
     "BatchNorm2d": (lambda: nn.BatchNorm2d(4), draw(IMAGES)),
@@ -146,6 +197,16 @@ def _of_indices(layer: Any) -> Callable[..., Any]:
         return layer(np.array([[0, 3], [3, 1]])) * x
 
     call.layer = layer  # type: ignore[attr-defined]
+    return call
+
+
+def _in_turn(layers: Any) -> Callable[..., Any]:
+    def call(x: Any) -> Any:
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    call.layer = layers  # type: ignore[attr-defined]
     return call
 
 

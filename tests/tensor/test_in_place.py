@@ -232,6 +232,17 @@ def test_writes_to_saved_arrays_of_grad_are_seen():
         od.grad(y, x)
 
 
+def test_a_tape_from_before_an_optimizers_step_is_not_walked_after_it():
+    w = leaf([1.0, 2.0])
+    optimizer = od.optim.SGD([w], lr=0.1)
+    loss = (w * w).sum()
+    loss.backward(retain_graph=True)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="overwritten"):
+        loss.backward()
+    (w * w).sum().backward()
+
+
 def test_options_that_are_saved_by_name_are_looked_at():
     weight = od.Tensor(np.ones(3))
     x = leaf(np.ones((2, 3)))
