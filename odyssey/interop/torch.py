@@ -250,8 +250,7 @@ def _recorded(result: torch.Tensor, leaves: list[tuple[Any, torch.Tensor]], arra
     edges = tuple(edge for edge, _ in leaves)
     if all(edge is None for edge in edges):
         edges = (Leaf(),)  # parameters of torch's alone: our walk must come by for them to get their gradients
-    tensor: Tensor = record(data, _torch_backward, edges, (result, [leaf for _, leaf in leaves], arrays))
-    return tensor
+    return record(data, _torch_backward, edges, (result, [leaf for _, leaf in leaves], arrays))
 
 
 def _torch_backward(gradient: Array, node: Node) -> Gradients:

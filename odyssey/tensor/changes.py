@@ -109,8 +109,9 @@ def _meet(array: Array, place: Place) -> bool:
     data, shape, strides, typestr = place
     interface = {"version": 3, "data": (data, True), "shape": shape, "strides": strides, "typestr": typestr}
     there = np.asarray(_There(interface))
+    work: Any = 1 << 16  # NumPy's stubs know of 0 and -1 alone
     try:
-        return np.shares_memory(array, there, max_work=1 << 16)
+        return np.shares_memory(array, there, max_work=work)
     except np.exceptions.TooHardError:
         return True
 

@@ -91,12 +91,12 @@ def _race(request: Request, what: str, ours: Call, torchs: Call) -> Line:
     why = absent("torch")
     if why is not None:
         return open_line(what, why, _setting(1))
-    import odyssey as od
+    from odyssey.tensor import Tensor
 
     request.progress(f"{what} on {ELEMENTS} floats")
     torch: Any = import_module("torch")
     arrays = _operands()
-    given = [od.Tensor(array, requires_grad=True) for array in arrays]
+    given = [Tensor(array, requires_grad=True) for array in arrays]
     theirs = [torch.from_numpy(array.copy()).requires_grad_() for array in arrays]
     with equal_threads(1):
         contenders = [

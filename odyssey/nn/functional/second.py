@@ -63,8 +63,7 @@ def _input(node: Node, place: int, data: Any) -> Any:
 
 def _output(node: Node, data: Array) -> Tensor:
     """The node's result as the Tensor it was."""
-    result: Tensor = from_edge(data, node)
-    return result
+    return from_edge(data, node)
 
 
 def _unbroadcast(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -458,7 +457,8 @@ def _attention(
         )
         seen = np.ones(scores.shape, bool)
         if is_causal:
-            seen &= np.tri(*scores.shape[-2:], scores.shape[-1] - scores.shape[-2], dtype=bool)
+            queries, keys = scores.shape[-2:]
+            seen &= np.tri(queries, keys, keys - queries, dtype=bool)
         if mask is not None and mask.dtype == np.bool_:
             seen &= mask
         elif mask is not None:
