@@ -92,6 +92,7 @@ MODULES = {
     "geometry": [],
     "manifold": [],
     "images": [],
+    "tape": [],
 }
 
 GENERATED = Path("build/generated")

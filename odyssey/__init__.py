@@ -143,10 +143,12 @@ if TYPE_CHECKING:
         data,
         errors,
         geometry,
+        interop,
         memory,
         models,
         nn,
         optim,
+        protocols,
         reference,
         serialization,
         testing,
@@ -155,18 +157,19 @@ if TYPE_CHECKING:
     from odyssey.geometry import forman_ricci, ollivier_ricci
     from odyssey.memory_pool import MemoryPool, aligned_empty
     from odyssey.serialization import load, save
-    from odyssey.tensor import Tensor, enable_grad, no_grad, use_reference
+    from odyssey.tensor import Tensor, enable_grad, grad, no_grad, use_reference
 
 # Loaded when first asked for: `import odyssey` brings the kernels alone.
 _LAZY_MODULES = (
-    "config", "data", "errors", "geometry", "memory", "models", "nn", "optim", "reference", "serialization", "testing",
-    "training",
+    "config", "data", "errors", "geometry", "interop", "memory", "models", "nn", "optim", "protocols", "reference",
+    "serialization", "testing", "training",
 )  # fmt: skip
 _LAZY_NAMES = {
     "MemoryPool": "odyssey.memory_pool",
     "aligned_empty": "odyssey.memory_pool",
     "Tensor": "odyssey.tensor",
     "enable_grad": "odyssey.tensor",
+    "grad": "odyssey.tensor",
     "no_grad": "odyssey.tensor",
     "use_reference": "odyssey.tensor",
     "forman_ricci": "odyssey.geometry",

@@ -8,20 +8,23 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from odyssey.errors import FormatError, ShapeError
+from odyssey.protocols import Parameterized
+from odyssey.tensor.changes import written
 from odyssey.tensor.tape import Array
 from odyssey.tensor.tensor import Tensor
 
 __all__ = ["Optimizer", "Params"]
 
-Params: TypeAlias = "Iterable[Tensor] | Iterable[Mapping[str, Any]]"
+Params: TypeAlias = "Iterable[Tensor] | Iterable[Mapping[str, Any]] | Parameterized"
 
 
 class Optimizer:
     """The base of optimizers: parameters are updated in place, one kernel call each.
 
     Args:
-        params: the Tensors to train; or groups of them with settings of their own, each a mapping with "params" and
-            any of the optimizer's arguments by name: `[{"params": biases, "weight_decay": 0.0}, {"params": weights}]`.
+        params: the Tensors to train, or a model that has them (`odyssey.protocols.Parameterized`); or groups of them
+            with settings of their own, each a mapping with "params" and any of the optimizer's arguments by name:
+            `[{"params": biases, "weight_decay": 0.0}, {"params": weights}]`.
         settings: what holds for a group that does not say otherwise, "lr" among it.
 
     `param_groups` is a list of dicts, one for each group, with "params" and every setting; a setting may be changed
@@ -33,7 +36,7 @@ class Optimizer:
 
     def __init__(self, params: Params, settings: Mapping[str, Any]) -> None:
         name = type(self).__name__
-        given = list(params)
+        given: list[Any] = list(params.parameters() if isinstance(params, Parameterized) else params)
         grouped = any(isinstance(one, Mapping) for one in given)
         self.param_groups: list[dict[str, Any]] = []
         for group in given if grouped else [{"params": given}]:
@@ -96,6 +99,7 @@ class Optimizer:
                 grad = p.grad
                 if grad is not None:
                     yield index, p, grad, group
+                    written(p.data, whole=True)  # a tape retained from before the step must not be walked after it
                 index += 1
 
     def _slots_of(self, group: dict[str, Any]) -> tuple[str, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from odyssey.errors import FormatError
+from odyssey.protocols import Serializable
 from odyssey.serialization.atomic import write_bytes
 
 if TYPE_CHECKING:
@@ -18,22 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["load", "load_metadata", "save"]
 
 
-class HasState(Protocol):
-    """Anything with a `state_dict`: a Module."""
-
-    def state_dict(self) -> Mapping[str, Any]:
-        """Arrays by name."""
-
-
 def save(
-    model_or_state: HasState | Mapping[str, Any],
+    model_or_state: Serializable | Mapping[str, Any],
     path: str | os.PathLike[str],
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write the arrays of a model, or any arrays by name, to a safetensors file, atomically.
 
     Args:
-        model_or_state: a Module, or a mapping from names to arrays or Tensors.
+        model_or_state: a model (`odyssey.protocols.Serializable`), or a mapping from names to arrays or Tensors.
         path: the file. One that exists is replaced when the new one is complete, and not before.
         metadata: text to store along with them.
 

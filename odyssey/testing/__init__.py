@@ -11,7 +11,7 @@ from odyssey.testing.call import Call, call
 from odyssey.testing.case import Case, Grad, Sample
 from odyssey.testing.cases import CASES, select
 from odyssey.testing.digest import digest, digests
-from odyssey.testing.gradcheck import GradientError, check_backward, gradcheck
+from odyssey.testing.gradcheck import GradientError, check_backward, check_tape, gradcheck
 from odyssey.testing.reference_match import assert_matches_reference
 from odyssey.testing.tolerance import ByOption, Deviation, Exact, Gamma, Tolerance, Ulp, ulp_distance
 from odyssey.testing.verify import Result, verify, verify_case
@@ -33,6 +33,7 @@ __all__ = [
     "assert_matches_reference",
     "call",
     "check_backward",
+    "check_tape",
     "digest",
     "digests",
     "gradcheck",

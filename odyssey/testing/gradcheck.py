@@ -1,7 +1,8 @@
-"""Gradients against central differences, in float64, with random cotangents.
+"""Gradients against central differences, in float64, with random cotangents, at several points, in several layouts.
 
 Cotangents of ones hide errors in softmax, norms and routers, whose outputs sum to a constant; differences in float32
-hide everything. So: float64, and for each point a random cotangent.
+hide everything; and what is right for contiguous arrays may be wrong for strided ones. So: float64, and for each point
+a random cotangent and another layout in memory.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from odyssey.testing.call import Call
+from odyssey.testing.call import LAYOUTS, Call
 from odyssey.testing.case import Case, Sample, namespace
 from odyssey.testing.draw import Draw
 from odyssey.typing import Array
@@ -19,7 +20,10 @@ from odyssey.typing import Array
 # A gradient that is right for this many elements is right for more, and differences cost two calls for each.
 MOST_ELEMENTS = 120
 
-__all__ = ["GradientError", "check_backward", "gradcheck"]
+# How inputs lie in memory: the first point's contiguous, the second's with gaps, the third's back to front.
+POINTS_LAYOUTS = ("contiguous", "strided", "reversed")
+
+__all__ = ["GradientError", "check_backward", "check_tape", "gradcheck"]
 
 
 class GradientError(AssertionError):
@@ -36,6 +40,7 @@ def gradcheck(
     points: int = 3,
     elements: int = 200,
     seed: int = 0,
+    layouts: Sequence[str] = POINTS_LAYOUTS,
 ) -> None:
     """Check the gradient of `f` with respect to its float64 inputs; other inputs are passed on.
 
@@ -43,14 +48,15 @@ def gradcheck(
         f: Either over Tensors: takes and returns them (anything with `data`, `grad` and `backward(grad)`). Or over
             arrays: returns `(y, backward)`, where `backward(grad)` gives one gradient for each float64 array among the
             inputs, or a single one for a single array.
-        inputs: The arguments of `f`, or a function that draws them, for another point each time. They are moved by a
-            hair in place, and put back.
+        inputs: The arguments of `f`, or a function that draws them, for another point each time. They stay as they are:
+            `f` is given copies, or Tensors whose data is one for the time.
         eps: The step, for elements smaller than 1; larger ones move in proportion.
         rtol: What gradient and difference may be apart, as a part of the difference ...
         atol: ... and beyond it.
         points: How many points, each with a cotangent of its own.
         elements: How many elements of each input to move at each point; beyond it, as many drawn at random.
         seed: Of the cotangents and the draws.
+        layouts: How the float64 inputs lie in memory, names of `testing.call.LAYOUTS`: one for each point, in turn.
 
     Raises:
         GradientError: where a gradient and the difference disagree, with the worst element and both values.
@@ -58,20 +64,29 @@ def gradcheck(
     >>> gradcheck(lambda x: (x * x, lambda grad: 2 * x * grad), [np.array([1.0, 2.0])])
     """
     rng = np.random.default_rng(seed)
-    for _ in range(points):
+    for point in range(points):
+        lay = LAYOUTS[layouts[point % len(layouts)]]
         given = list(inputs(rng) if callable(inputs) else inputs)
+        given = [lay(value) if _is_float64(value) else value for value in given]
         moved = [value for value in given if _is_tensor(value) or _is_float64(value)]
         if not moved:
             raise TypeError("gradcheck needs at least one input of float64")
-        for value in moved:
-            if _array(value).dtype != np.float64:
-                raise TypeError(f"gradcheck works in float64; found a Tensor of {_array(value).dtype}")
-            if _is_tensor(value):
-                value.grad = None
-        y, backward = _forward(f, given)
-        cotangent = np.asarray(rng.standard_normal(y.shape))
-        for number, (value, gradient) in enumerate(zip(moved, backward(moved, cotangent), strict=True)):
-            _compare(f, given, number, _array(value), gradient, cotangent, eps, rtol, atol, elements, rng)
+        tensors = [value for value in moved if _is_tensor(value)]
+        before = [value.data for value in tensors]
+        for value in tensors:
+            if value.data.dtype != np.float64:
+                raise TypeError(f"gradcheck works in float64; found a Tensor of {value.data.dtype}")
+            value.grad = None
+        try:
+            for value in tensors:
+                value.data = lay(value.data)
+            y, backward = _forward(f, given)
+            cotangent = np.asarray(rng.standard_normal(y.shape))
+            for number, (value, gradient) in enumerate(zip(moved, backward(moved, cotangent), strict=True)):
+                _compare(f, given, number, _array(value), gradient, cotangent, eps, rtol, atol, elements, rng)
+        finally:
+            for value, data in zip(tensors, before, strict=True):
+                value.data = data
 
 
 def check_backward(case: Case, ops: Any = None, *, points: int = 3, seed: int = 0) -> int:
@@ -92,11 +107,53 @@ def check_backward(case: Case, ops: Any = None, *, points: int = 3, seed: int = 
                 continue
             try:
                 gradcheck(
-                    _over_arrays(case, ops, call), [call.args[i] for i in case.grad.wrt], points=1, seed=seed + point
+                    _over_arrays(case, ops, call),
+                    [call.args[i] for i in case.grad.wrt],
+                    points=1,
+                    seed=seed + point,
+                    layouts=(POINTS_LAYOUTS[point % len(POINTS_LAYOUTS)],),
                 )
             except GradientError as error:
                 raise GradientError(f"{case.op}, {sample}: {error}") from None
             checked += 1
+    return checked
+
+
+def check_tape(case: Case, *, samples: int = 4, seed: int = 0) -> int:
+    """Check the gradient that Tensors record for a row of `testing/cases`: `nn.functional.<op>` against differences.
+
+    The first `samples` sets of arguments that are small enough are taken, each in another layout. Returns how many were
+    checked: 0 for a row without a gradient. Raises `GradientError`.
+    """
+    from odyssey.nn import functional
+    from odyssey.tensor import Tensor
+
+    if isinstance(case.grad, str):
+        return 0
+    grad = case.grad
+    checked = 0
+    for sample in _samples(case):
+        call = _draw(case, sample, seed)
+        size = sum(call.args[i].size for i in grad.wrt)
+        if checked == samples or (grad.sizes is None and not 0 < size <= MOST_ELEMENTS):
+            continue
+
+        def f(*tensors: Any, call: Call = call) -> Any:
+            args = list(call.args)
+            for position, tensor in zip(grad.wrt, tensors, strict=True):
+                args[position] = tensor
+            result = getattr(functional, case.op)(*args, **call.kwargs)
+            if grad.outputs is None:
+                return result
+            return functional.concatenate([functional.reshape(one, -1) for one in result[: grad.outputs]])
+
+        layout = POINTS_LAYOUTS[checked % len(POINTS_LAYOUTS)]
+        tensors = [Tensor(call.args[i], requires_grad=True) for i in grad.wrt]
+        try:
+            gradcheck(f, tensors, points=1, elements=25, seed=seed, layouts=(layout,))
+        except GradientError as error:
+            raise GradientError(f"nn.functional.{case.op}, {sample}, {layout}: {error}") from None
+        checked += 1
     return checked
 
 

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 from odyssey.errors import FormatError
+from odyssey.protocols import Serializable
 from odyssey.serialization.tensors import load_metadata, save
 from odyssey.training.callbacks import Callback
 from odyssey.training.trainer import Trainer
@@ -24,7 +25,16 @@ _VERSION = 1
 
 
 def save_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
-    """Write all that `load_checkpoint` needs to go on from here, atomically."""
+    """Write all that `load_checkpoint` needs to go on from here, atomically.
+
+    Raises:
+        TypeError: the model has no state to write (`odyssey.protocols.Serializable`).
+    """
+    if not isinstance(trainer.model, Serializable):
+        raise TypeError(
+            "save_checkpoint: expected a model with state_dict() and load_state_dict() "
+            f"(odyssey.protocols.Serializable), found {type(trainer.model).__name__}"
+        )
     optimizer = trainer.optimizer.state_dict()
     steps = optimizer.pop("steps")
     arrays = {f"model.{name}": array for name, array in trainer.model.state_dict().items()}

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from odyssey.data.dataset import Dataset
 from odyssey.data.loader import DataLoader
 from odyssey.nn import functional
-from odyssey.nn.module import Module
+from odyssey.protocols import Composable, Differentiable
 from odyssey.tensor import ops
 from odyssey.tensor.tape import no_grad
 from odyssey.tensor.tensor import Tensor
 
-__all__ = ["Evaluation", "Loss", "RegressionEvaluation", "Task", "evaluate", "evaluate_regression"]
+__all__ = ["Evaluation", "Loss", "RegressionEvaluation", "Task", "evaluate", "evaluate_regression", "set_mode"]
 
 Loss: TypeAlias = Callable[[Any, Any], Tensor]
 Task: TypeAlias = Literal["classification", "regression"]
@@ -59,14 +59,20 @@ class RegressionEvaluation:
     r2: float
 
 
-def evaluate(model: Module, dataset: Dataset, batch_size: int = 256, loss: Loss | None = None) -> Evaluation:
+def set_mode(model: Differentiable, training: bool) -> None:
+    """Put a model in training mode or out of it, if it has one."""
+    if isinstance(model, Composable):
+        model.train(training)
+
+
+def evaluate(model: Differentiable, dataset: Dataset, batch_size: int = 256, loss: Loss | None = None) -> Evaluation:
     """Run a classifier over a data set of (inputs, labels), without gradients.
 
     The model's mode does not change, nor does the result depend on the batch size, to the bit; with a loss of your
     own, a function (logits, labels) -> the mean over the batch, to rounding.
     """
-    was_training = model.training
-    model.eval()
+    was_training = getattr(model, "training", True)
+    set_mode(model, False)
     losses: list[Any] = []
     predicted: list[Any] = []
     wanted: list[Any] = []
@@ -83,7 +89,7 @@ def evaluate(model: Module, dataset: Dataset, batch_size: int = 256, loss: Loss 
                 wanted.append(labels)
                 classes = logits.shape[1]
     finally:
-        model.train(was_training)
+        set_mode(model, was_training)
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (np.concatenate(wanted), np.concatenate(predicted)), 1)
     count = len(dataset)
@@ -95,14 +101,14 @@ def evaluate(model: Module, dataset: Dataset, batch_size: int = 256, loss: Loss 
 
 
 def evaluate_regression(
-    model: Module, dataset: Dataset, batch_size: int = 256, loss: Loss = functional.mse_loss
+    model: Differentiable, dataset: Dataset, batch_size: int = 256, loss: Loss = functional.mse_loss
 ) -> RegressionEvaluation:
     """Run a model over a data set of (inputs, numbers of the model's output's shape), without gradients.
 
     The model's mode does not change. `loss` is a function (output, target) -> the mean over the batch.
     """
-    was_training = model.training
-    model.eval()
+    was_training = getattr(model, "training", True)
+    set_mode(model, False)
     total = 0.0
     outputs: list[Any] = []
     wanted: list[Any] = []
@@ -114,7 +120,7 @@ def evaluate_regression(
                 outputs.append(output.data)
                 wanted.append(targets)
     finally:
-        model.train(was_training)
+        set_mode(model, was_training)
     target = np.concatenate(wanted).astype(np.float64)
     off = np.subtract(np.concatenate(outputs), target, dtype=np.float64)
     spread = target - ops.mean(target)

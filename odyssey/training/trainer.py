@@ -20,9 +20,18 @@ from odyssey.optim.clip import clip_grad_norm_
 from odyssey.optim.ema import EMA
 from odyssey.optim.optimizer import Optimizer
 from odyssey.optim.schedules import ObservingSchedule, Schedule, constant
+from odyssey.protocols import Differentiable
 from odyssey.tensor import ops
 from odyssey.training.callbacks import Callback
-from odyssey.training.evaluation import Evaluation, Loss, RegressionEvaluation, Task, evaluate, evaluate_regression
+from odyssey.training.evaluation import (
+    Evaluation,
+    Loss,
+    RegressionEvaluation,
+    Task,
+    evaluate,
+    evaluate_regression,
+    set_mode,
+)
 
 __all__ = ["PHASES", "Running", "Trainer"]
 
@@ -55,7 +64,8 @@ class Trainer:
     step, so a run that is stopped after any step and resumed comes to the same bits as one that was not.
 
     Args:
-        model: gives logits (N, classes) for inputs, or whatever else `loss` compares with a target.
+        model: gives logits (N, classes) for inputs, or whatever else `loss` compares with a target; a Module, or any
+            class of one's own that is `odyssey.protocols.Differentiable`.
         optimizer: over the model's parameters.
         loader: gives batches (inputs, targets).
         held_out: a data set of (inputs, targets) to evaluate on after each epoch.
@@ -73,6 +83,7 @@ class Trainer:
 
     Raises:
         ValueError: accumulate is below 1, clip is not positive, or the task is unknown.
+        TypeError: the model has no `forward` or cannot be called.
 
     Example:
         >>> import odyssey as od
@@ -88,7 +99,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: Module,
+        model: Differentiable,
         optimizer: Optimizer,
         loader: DataLoader,
         held_out: Dataset | None = None,
@@ -107,7 +118,12 @@ class Trainer:
             raise ValueError(f"Trainer: expected a positive clip, found {clip}; None clips nothing")
         if task not in ("classification", "regression"):
             raise ValueError(f"Trainer: expected task 'classification' or 'regression', found {task!r}")
-        self.model = model
+        if not isinstance(model, Differentiable):
+            raise TypeError(
+                "Trainer: expected a model with forward() that can be called (odyssey.protocols.Differentiable), "
+                f"found {type(model).__name__}"
+            )
+        self.model: Any = model
         self.optimizer = optimizer
         self.loader = loader
         self.held_out = held_out
@@ -157,7 +173,7 @@ class Trainer:
         try:
             for callback in self.callbacks:
                 callback.on_fit_begin(self)
-            self.model.train()
+            set_mode(self.model, True)
             while self.epoch < epochs and not self.stopped:
                 self._epoch()
             for callback in self.callbacks:

@@ -17,7 +17,7 @@ def test_an_array_is_kept_and_not_copied():
     tensor = od.Tensor(array)
     assert tensor.data is array
     assert tensor.numpy() is array
-    assert np.asarray(tensor) is array
+    assert np.shares_memory(np.asarray(tensor), array)
     assert tensor.detach().data is array
 
 
@@ -33,8 +33,11 @@ def test_array_protocol_converts_and_copies_when_asked():
     tensor = od.Tensor([1.0, 2.0])
     assert np.asarray(tensor, dtype=np.float64).dtype == np.float64
     assert np.array(tensor, copy=True) is not tensor.data
+    assert tensor.__array__() is tensor.data
+    assert tensor.__array__(np.float64).dtype == np.float64
+    assert tensor.__array__(copy=True) is not tensor.data
     with pytest.raises(ValueError, match="expected no copy"):
-        np.array(tensor, dtype=np.float64, copy=False)
+        tensor.__array__(np.float64, copy=False)
 
 
 def test_shape_attributes():
@@ -48,7 +51,12 @@ def test_shape_attributes():
 def test_repr_tells_values_type_and_history():
     assert repr(od.Tensor([1.0, 2.0])) == "Tensor([1., 2.])"
     assert repr(leaf([1.0], np.float64)) == "Tensor([1.], dtype=float64, requires_grad=True)"
-    assert repr(leaf([1.0]) * 2.0) == "Tensor([2.], recorded)"
+    assert repr(leaf([1.0]) * 2.0) == "Tensor([2.], made by multiply)"
+
+
+def test_repr_of_a_large_tensor_tells_its_shape():
+    assert repr(od.Tensor(np.zeros((20, 10), np.float32))).endswith("[0., 0., 0., ..., 0., 0., 0.]], shape=(20, 10))")
+    assert repr(od.nn.Parameter(np.ones(1))) == "Parameter([1.], dtype=float64, requires_grad=True)"
 
 
 def test_integers_cannot_want_a_gradient():
@@ -329,6 +337,131 @@ def test_tensors_can_be_copied_and_pickled():
         assert twin.requires_grad
         assert twin.data is not x.data
         assert twin.grad.tolist() == [2.0, 4.0]
+
+
+def test_pickles_of_parameters_and_of_subclasses_keep_what_they_are():
+    parameter = pickle.loads(pickle.dumps(od.nn.Parameter(np.ones(2))))
+    assert type(parameter) is od.nn.Parameter
+    assert parameter.requires_grad
+    named = Named([1.0])
+    named.name = "bias"
+    assert copy.deepcopy(named).name == "bias"
+    assert not copy.deepcopy(named).requires_grad
+
+
+class Named(od.Tensor):
+    """A user's own Tensor, with an attribute."""
+
+
+def test_deepcopy_keeps_one_tensor_one():
+    x = leaf([1.0])
+    a, b = copy.deepcopy([x, x])
+    assert a is b
+
+
+def test_a_result_is_not_pickled_without_its_history():
+    with pytest.raises(RuntimeError, match=r"pickle, deepcopy: expected .* use .detach\(\)"):
+        pickle.dumps(leaf([1.0]) * 2.0)
+
+
+def test_the_buffer_is_the_array_itself():
+    x = leaf([[1.0, 2.0], [3.0, 4.0]])
+    view = memoryview(x)
+    assert (view.format, view.shape, view.nbytes) == ("f", (2, 2), 16)
+    view[0, 0] = 5.0
+    assert x.data[0, 0] == 5.0
+    assert memoryview(x.T).strides == (4, 8)
+    frozen = np.ones(2)
+    frozen.flags.writeable = False
+    assert memoryview(od.Tensor(frozen)).readonly
+
+
+def test_a_buffer_keeps_the_memory():
+    view = memoryview(od.Tensor(np.arange(1000.0)))
+    assert view[999] == 999.0
+
+
+def test_array_interface_and_dlpack_share_memory():
+    x = od.Tensor([1.0, 2.0])
+    assert x.__array_interface__ == x.data.__array_interface__
+    assert x.__dlpack_device__() == (1, 0)
+    assert np.shares_memory(np.from_dlpack(x), x.data)
+    with pytest.raises(BufferError, match=r"pass x.detach\(\)"):
+        np.from_dlpack(leaf([1.0]))
+
+
+def test_retain_graph_lets_backward_run_again():
+    x = leaf([3.0])
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward(retain_graph=True)
+    assert x.grad.tolist() == [12.0]
+    y.backward()
+    with pytest.raises(RuntimeError, match="retain_graph=True"):
+        y.backward()
+
+
+def test_retain_graph_serves_operations_of_several_results():
+    draw = np.random.default_rng(0).normal
+    x, fn, base, scale = (leaf(draw(size=shape), np.float64) for shape in ((3, 2, 4), (8, 8), (8,), (3,)))
+    collapsed, post, _ = od.nn.functional.hyper_pre(x, fn, base, scale)
+    collapsed.sum().backward(retain_graph=True)
+    alone = x.grad.copy()
+    for tensor in (x, fn, base, scale):
+        tensor.zero_grad()
+    post.sum().backward(retain_graph=True)
+    x.zero_grad()
+    collapsed.sum().backward()
+    np.testing.assert_array_equal(x.grad, alone)  # nothing of post's walk was left behind
+
+
+def test_a_backward_of_the_wrong_count_is_named():
+    from odyssey.tensor import record
+
+    def _twice_backward(grad, node):
+        return grad, grad
+
+    x = leaf([1.0])
+    with pytest.raises(ValueError, match="_twice_backward: expected 1 gradients, found 2"):
+        record(x.data, _twice_backward, (x.node,), None).backward(np.ones(1, np.float32))
+
+
+def test_an_error_on_the_way_leaves_nothing_half_summed():
+    from odyssey.tensor import record
+
+    fails = [True]
+
+    def sometimes(grad, node):
+        if fails[0]:
+            raise ZeroDivisionError
+        return (grad,)
+
+    x = leaf([1.0])
+    middle = x * 2.0
+    y = record(middle.data, sometimes, (middle.node,), None) + middle * 3.0
+    with pytest.raises(ZeroDivisionError):
+        y.backward(retain_graph=True)
+    fails[0] = False
+    x.zero_grad()
+    y.backward()
+    assert x.grad.tolist() == [8.0]
+
+
+def test_a_long_tape_is_dropped_without_recursion():
+    y = leaf([1.0])
+    for _ in range(100_000):
+        y = -y
+    del y
+
+
+def test_many_branches_are_walked_newest_first():
+    x = leaf([1.0])
+    terms = [x * float(i) for i in range(200)]
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    total.backward()
+    assert x.grad.tolist() == [sum(range(200))]
 
 
 def test_use_reference_switches_and_nests_and_comes_back():

@@ -38,6 +38,32 @@ def test_inputs_are_left_as_they_were():
     assert np.array_equal(x, X)
 
 
+def test_each_point_lies_otherwise_in_memory():
+    strides = []
+
+    def f(x):
+        strides.append(x.strides)
+        return 2 * x, lambda grad: 2 * grad
+
+    gradcheck(f, [X])
+    assert list(dict.fromkeys(strides)) == [(8,), (16,), (-8,)]
+    strides.clear()
+    gradcheck(f, [X], layouts=("fortran",))
+    assert set(strides) == {(8,)}
+
+
+def test_a_gradient_that_is_right_for_contiguous_arrays_alone_is_caught():
+    with pytest.raises(GradientError):
+        gradcheck(lambda x: (2 * x, lambda grad: (3 - x.flags.c_contiguous) * grad), [X])
+
+
+def test_tensors_keep_their_data():
+    tensor = Taped(X.copy())
+    data = tensor.data
+    gradcheck(_square, [tensor])
+    assert tensor.data is data
+
+
 def test_large_inputs_are_sampled():
     calls = []
 

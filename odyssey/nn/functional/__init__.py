@@ -54,6 +54,7 @@ from odyssey.nn.functional.geometry import (
     spherical_distance,
 )
 from odyssey.nn.functional.hyper import expand_streams, hyper_head, hyper_post, hyper_pre
+from odyssey.nn.functional.in_place import add_, copy_, divide_, fill_, multiply_, setitem, subtract_
 from odyssey.nn.functional.linear import dot, linear, matmul
 from odyssey.nn.functional.losses import (
     binary_cross_entropy,
@@ -79,23 +80,44 @@ from odyssey.nn.functional.manifold import (
 from odyssey.nn.functional.norms import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from odyssey.nn.functional.pooling import avg_pool2d, global_avg_pool2d, max_pool2d
 from odyssey.nn.functional.reductions import logsumexp, max, mean, min, norm, sum, var
-from odyssey.nn.functional.shape import flatten, getitem, reshape, transpose
+from odyssey.nn.functional.shape import (
+    broadcast_to,
+    clone,
+    concatenate,
+    expand_dims,
+    flatten,
+    getitem,
+    reshape,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    transpose,
+    where,
+)
 from odyssey.nn.functional.softmax import log_softmax, softmax
 from odyssey.nn.functional.transport import sinkhorn, sinkhorn_knopp
+from odyssey.tensor.tensor import add_methods
 
 __all__ = [
     "add",
+    "add_",
     "avg_pool2d",
     "axpy",
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "broadcast_to",
     "clip",
+    "clone",
+    "concatenate",
     "conv2d",
     "conv_transpose2d",
+    "copy_",
     "cos",
     "cross_entropy",
     "divide",
+    "divide_",
     "dot",
     "dropout",
     "dropout2d",
@@ -105,7 +127,9 @@ __all__ = [
     "euclidean_distance",
     "exp",
     "exp_map",
+    "expand_dims",
     "expand_streams",
+    "fill_",
     "flatten",
     "fma",
     "gelu",
@@ -144,6 +168,7 @@ __all__ = [
     "mobius_add",
     "mse_loss",
     "multiply",
+    "multiply_",
     "negative",
     "norm",
     "pairwise_distance",
@@ -161,6 +186,7 @@ __all__ = [
     "scale",
     "scaled_dot_product_attention",
     "selu",
+    "setitem",
     "sigmoid",
     "sigmoid_focal_loss",
     "silu",
@@ -171,10 +197,18 @@ __all__ = [
     "softmax",
     "softplus",
     "spherical_distance",
+    "split",
     "sqrt",
+    "squeeze",
+    "stack",
     "subtract",
+    "subtract_",
     "sum",
+    "swapaxes",
     "tanh",
     "transpose",
     "var",
+    "where",
 ]
+
+add_methods(globals())

@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
+from odyssey._kernels.tape import kept_for, operand, shape_of
 from odyssey.tensor import ops
-from odyssey.tensor.tape import Array, Leaf, Node
+from odyssey.tensor.tape import Array, Edge
 from odyssey.tensor.tensor import Tensor
 
-Edge: TypeAlias = "Node | Leaf | None"
+__all__ = [
+    "Axis",
+    "Edge",
+    "Operand",
+    "TensorLike",
+    "array",
+    "count_reduced",
+    "kept_for",
+    "operand",
+    "shape_of",
+    "unbroadcast",
+    "with_reduced_axes",
+]
+
 TensorLike: TypeAlias = "Tensor | Array"
 Operand: TypeAlias = "Tensor | Array | float"
 Axis: TypeAlias = "int | tuple[int, ...] | None"
 
 
-def operand(value: Operand) -> tuple[Any, Edge]:
-    """An argument's array (or number) and its edge on the tape. A number takes the other operand's dtype."""
-    if isinstance(value, Tensor):
-        return value.data, value.node
-    if isinstance(value, np.generic):  # float64 among them, which is also a float
-        return value.item(), None
-    if isinstance(value, (int, float)):
-        return value, None
-    return np.asarray(value), None
-
-
 def array(value: TensorLike) -> Array:
     return value.data if isinstance(value, Tensor) else np.asarray(value)
-
-
-def shape_of(value: Any) -> tuple[int, ...]:
-    return value.shape if isinstance(value, np.ndarray) else ()
 
 
 def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from odyssey.nn.functional._arguments import Operand, TensorLike, operand, shape_of, unbroadcast
+from odyssey.nn.functional._arguments import Operand, TensorLike, kept_for, operand, shape_of, unbroadcast
 from odyssey.tensor import ops
 from odyssey.tensor.tape import Array, Gradients, Node
 from odyssey.tensor.tensor import Tensor, record
@@ -52,7 +52,8 @@ def multiply(a: Operand, b: Operand) -> Tensor:
     """a * b."""
     a_data, a_edge = operand(a)
     b_data, b_edge = operand(b)
-    return record(ops.multiply(a_data, b_data), _multiply_backward, (a_edge, b_edge), (a_data, b_data))
+    saved = kept_for(b_edge, a_data), kept_for(a_edge, b_data)
+    return record(ops.multiply(a_data, b_data), _multiply_backward, (a_edge, b_edge), saved)
 
 
 def _multiply_backward(grad: Array, node: Node) -> Gradients:
@@ -69,7 +70,7 @@ def divide(a: Operand, b: Operand) -> Tensor:
     a_data, a_edge = operand(a)
     b_data, b_edge = operand(b)
     y = ops.divide(a_data, b_data)
-    return record(y, _divide_backward, (a_edge, b_edge), (shape_of(a_data), b_data, y))
+    return record(y, _divide_backward, (a_edge, b_edge), (shape_of(a_data), b_data, kept_for(b_edge, y)))
 
 
 def _divide_backward(grad: Array, node: Node) -> Gradients:
@@ -185,9 +186,8 @@ def fma(a: Operand, b: Operand, c: Operand) -> Tensor:
     a_data, a_edge = operand(a)
     b_data, b_edge = operand(b)
     c_data, c_edge = operand(c)
-    return record(
-        ops.fma(a_data, b_data, c_data), _fma_backward, (a_edge, b_edge, c_edge), (a_data, b_data, shape_of(c_data))
-    )
+    saved = kept_for(b_edge, a_data), kept_for(a_edge, b_data), shape_of(c_data)
+    return record(ops.fma(a_data, b_data, c_data), _fma_backward, (a_edge, b_edge, c_edge), saved)
 
 
 def _fma_backward(grad: Array, node: Node) -> Gradients:

@@ -46,7 +46,9 @@ def _leave_gradient(grad: Array, node: Node) -> Gradients:
 
 
 def _hyper_pre_backward(grad: Array, node: Node) -> Gradients:
-    (by_collapsed, by_post, by_comb), (x, *rest) = node.saved
+    slots, (x, *rest) = node.saved
+    by_collapsed, by_post, by_comb = slots
+    slots[:] = None, None, None  # for another walk over a retained tape
     if by_collapsed is None:
         by_collapsed = np.zeros((*x.shape[:-2], x.shape[-1]), x.dtype)
     gradients: Gradients = ops.hyper_pre_backward(by_collapsed, by_post, by_comb, x, *rest)
