@@ -58,6 +58,10 @@ def slots() -> str:
             elif type_ == "ody_hyper_fn":
                 backward = int(name.endswith("backward"))
                 lines.append(f"HYPER_SLOT({name}_f{bits}, hyper_workspace_f{bits}, {bits}, {backward})")
+            elif type_ == "ody_filter_fn":
+                known = re.search(r"_(\d)x\d$", name)
+                least, most = (known.group(1), known.group(1)) if known else (2, 7)
+                lines.append(f"FILTER_SLOT({name}_f{bits}, {bits}, {least}, {most})")
             elif type_ == "ody_pool_fn":
                 lines.append(f"POOL_SLOT({name}_f{bits}, {bits})")
             elif type_ == "ody_gemm_fn":

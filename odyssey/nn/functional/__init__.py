@@ -47,6 +47,7 @@ from odyssey.nn.functional.elementwise import (
     subtract,
 )
 from odyssey.nn.functional.embedding import embedding
+from odyssey.nn.functional.filter import filter2d
 from odyssey.nn.functional.geometry import (
     euclidean_distance,
     pairwise_distance,
@@ -91,6 +92,7 @@ __all__ = [
     "exp",
     "exp_map",
     "expand_streams",
+    "filter2d",
     "flatten",
     "fma",
     "gelu",
