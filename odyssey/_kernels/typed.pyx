@@ -980,17 +980,19 @@ cdef inline size_t fields() noexcept:
     return (<size_t> (<PyTypeObject *> TypedTensor).tp_basicsize + 15) // 16 * 16
 
 
+cdef inline bint is_size(object size):
+    return hasattr(size, "__index__") and not isinstance(size, type) and int(size) > 0
+
+
 cdef object fixed_class(type base, object dtype, tuple sizes):
     """The class of that base, dtype and shape: made once. Its instances are as long as their elements need."""
     cdef PyType_Slot slots[1]
     cdef PyType_Spec spec
     cdef size_t count = 1
     name = f"{base.__name__}[{', '.join([*(['float64'] if dtype == np.float64 else []), *map(str, sizes)])}]"
-    if dtype != np.float32 and dtype != np.float64:
-        raise DTypeError(f"{base.__name__}: expected np.float32 or np.float64 as dtype, found {dtype}")
     if "shape" in vars(base):
         raise TypeError(f"{base.__name__}: this class has its shape already")
-    if not sizes or len(sizes) > MOST_AXES or not all([hasattr(size, "__index__") and int(size) > 0 for size in sizes]):
+    if not sizes or len(sizes) > MOST_AXES or not all([is_size(size) for size in sizes]):
         raise ShapeError(f"{base.__name__}: expected 1 to {<int> MOST_AXES} sizes of at least 1 in brackets, found {sizes}\n"
                          f"  remedy: {base.__name__}[3, 3]")
     shape = tuple([int(size) for size in sizes])
@@ -1077,7 +1079,8 @@ cdef class FixedTensor(TypedTensor):
     def __class_getitem__(cls, key):
         """The class of that shape: sizes, after a dtype unless it is float32."""
         key = key if isinstance(key, tuple) else (key,)
-        if key and not hasattr(key[0], "__index__"):
+        if key and (isinstance(key[0], type) or not hasattr(key[0], "__index__")):
+            TypedTensor[key[0]]  # or says which dtypes there are
             return fixed_class(cls, np.dtype(key[0]), key[1:])
         return fixed_class(cls, np.dtype(np.float32), key)
 
