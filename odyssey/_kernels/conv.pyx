@@ -255,10 +255,7 @@ def conv2d(
     cdef bint fixed = isinstance(weight, FixedTensor)
     cdef ody_filter_fn f = NULL
     if fixed:
-        w = (<FixedTensor> weight).view()
-        if PyArray_NDIM(w) < 4:
-            w = w.reshape((1,) * (4 - PyArray_NDIM(w)) + (<object> w).shape)
-        w = image_like(w, type_num, "conv2d", "weight")
+        w = image_like((<FixedTensor> weight).with_axes(4), type_num, "conv2d", "weight")
     else:
         w = image_like(weight, type_num, "conv2d", "weight")
     set_up(&v, PyArray_DIMS(image), PyArray_DIMS(w), stride, padding, dilation, groups, "conv2d")

@@ -62,7 +62,7 @@ cdef ndarray image_like(object x, int type_num, const char *op, str name):
 
 
 cdef ndarray kernel_like(object kernel, int type_num, const char *op):
-    cdef ndarray array = as_array(kernel, op)
+    cdef ndarray array = (<FixedTensor> kernel).view() if isinstance(kernel, FixedTensor) else as_array(kernel, op)
     same_type(array, type_num, op, "kernel")
     if PyArray_NDIM(array) != 2 or PyArray_DIMS(array)[0] < 1 or PyArray_DIMS(array)[1] < 1:
         raise ShapeError(f"{op.decode()}: kernel must be (kh, kw), of at least one element\n  kernel: {describe(array)}")

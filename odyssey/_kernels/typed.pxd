@@ -27,7 +27,7 @@ cdef class TypedTensor:
 
 # A tensor whose shape its class knows and whose elements lie behind its fields, in the same block of memory.
 cdef class FixedTensor(TypedTensor):
-    pass
+    cdef ndarray with_axes(self, int ndim)
 
 
 cdef class Float32Tensor(TypedTensor):

@@ -1090,6 +1090,19 @@ cdef class FixedTensor(TypedTensor):
         values = np.array(self.view())
         return (rebuild, (base, cls.dtype.str, cls.shape, values)) if CLASSES.get((base, cls.dtype, cls.shape)) is cls else (cls, (values,))
 
+    cdef ndarray with_axes(self, int ndim):
+        """The elements as an array of so many axes, or more: those that are missing are ones, in front."""
+        cdef npy_intp dims[MOST_AXES]
+        cdef ndarray array
+        cdef int axis
+        if self.ndim >= ndim or self.data == NULL:
+            return self.view()
+        for axis in range(ndim):
+            dims[axis] = 1 if axis < ndim - self.ndim else self.dims[axis - (ndim - self.ndim)]
+        array = cnp.PyArray_SimpleNewFromData(ndim, dims, self.type_num, self.data)
+        cnp.set_array_base(array, self)
+        return array
+
     def freeze(self):
         """Makes this tensor read-only, and returns it: for constants that many share."""
         self.writeable = False

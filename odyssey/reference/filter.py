@@ -1,11 +1,11 @@
 """Filters of images, and their gradients: correlation with a small kernel, borders as in scipy.ndimage.
 
-Images are (..., H, W), float32 or float64; leading axes are planes by themselves. A kernel is (kh, kw), of the image's type
-(else `DTypeError`, `ShapeError`). `border` says what stands outside (else `ValueError`). `out`, of the result's shape and type
-(else `ShapeError`, `DTypeError`), receives the result and is returned.
+Images are (..., H, W), float32 or float64; leading axes are planes by themselves. A kernel is (kh, kw), of the image's
+type (else `DTypeError`, `ShapeError`). `border` says what stands outside (else `ValueError`). `out`, of the result's
+shape and type (else `ShapeError`, `DTypeError`), receives the result and is returned.
 
-A window of the kernel's size stands on each element, its place (kh // 2, kw // 2) on the element itself. What it sees is written
-down as a table of places: -1 where it sees `cval`. `scipy.ndimage.correlate`.
+A window of the kernel's size stands on each element, its place (kh // 2, kw // 2) on the element itself. What it sees
+is written down as a table of places: -1 where it sees `cval`. `scipy.ndimage.correlate`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def filter2d_backward_kernel(
     cval: float = 0.0,
     out: Array | None = None,
 ) -> Array:
-    """The gradient of `filter2d` with respect to the kernel, of `kernel_shape`: Σ grad · what the window saw at that place.
+    """The gradient of `filter2d` with respect to the kernel: Σ grad · what the window saw at that place.
 
     >>> image = np.float32([[1, 2, 4]])
     >>> filter2d_backward_kernel(np.ones_like(image), image, (1, 3), border="nearest")

@@ -3,8 +3,8 @@
 `tape.py` is the record and the walk back over it, `tensor.py` the class that users hold, `ops.py` the operations that
 both run on. The differentiable operations themselves are in `odyssey.nn.functional`.
 
-Beside them stand tensors without a tape, for operations on few elements: `TypedTensor`, whose class knows the dtype, and
-`FixedTensor`, whose class knows the shape too (`_kernels/typed.pyx`); `fixed.py` names some of these.
+Beside them stand tensors without a tape, for operations on few elements: `TypedTensor`, whose class knows the dtype,
+and `FixedTensor`, whose class knows the shape too (`_kernels/typed.pyx`); `fixed.py` names some of these.
 """
 
 from odyssey._kernels.typed import FixedTensor, Float32Tensor, Float64Tensor, StaticBatch, TypedTensor

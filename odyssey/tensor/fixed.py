@@ -57,7 +57,7 @@ class SobelY(_Constant):
 
 
 class BatchNormParams(FixedTensor):
-    """What batch normalisation keeps for each of C channels, in one piece of memory: `BatchNormParams[C]`, a tensor (4, C).
+    """What batch normalisation keeps for C channels, in one piece of memory: `BatchNormParams[C]`, a tensor (4, C).
 
     Its rows are `weight`, `bias`, `running_mean` and `running_var`: views, which start as 1, 0, 0 and 1.
 

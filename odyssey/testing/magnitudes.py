@@ -346,7 +346,8 @@ def filter2d_backward_kernel(
     grad: Array, image: Array, kernel_shape: Any, border: str = "reflect", cval: float = 0.0
 ) -> Array:
     """The same of absolute values."""
-    return reference.filter2d_backward_kernel(np.abs(wide64(grad)), np.abs(wide64(image)), kernel_shape, border, abs(cval))
+    sizes = np.abs(wide64(grad)), np.abs(wide64(image))
+    return reference.filter2d_backward_kernel(*sizes, kernel_shape, border, abs(cval))
 
 
 def conv_transpose2d(x: Array, weight: Array, bias: Array | None = None, **options: Any) -> Array:

@@ -77,7 +77,7 @@ def test_wrong_arguments_are_errors():
         lambda border: od.filter2d_backward_image(image, kernel, border),
         lambda border: od.filter2d_backward_kernel(image, image, (3, 3), border),
     ):
-        with pytest.raises(ValueError, match="border must be one of 'constant'.*found 'mirrored'"):
+        with pytest.raises(ValueError, match=r"border must be one of 'constant'.*found 'mirrored'"):
             function("mirrored")
     with pytest.raises(ShapeError, match=r"remedy: image\[np.newaxis\]"):
         od.filter2d(image[0], kernel)

@@ -101,7 +101,7 @@ def test_the_class_of_a_dtype():
     assert od.TypedTensor[np.float32] is F32
     assert od.TypedTensor["float64"] is F64
     for other in (np.int32, "nonsense"):
-        with pytest.raises(DTypeError, match="float32 or np.float64 in brackets"):
+        with pytest.raises(DTypeError, match=r"float32 or np.float64 in brackets"):
             od.TypedTensor[other]
     with pytest.raises(TypeError, match=r"remedy: TypedTensor\[np.float32\]"):
         od.TypedTensor(numbers(3))

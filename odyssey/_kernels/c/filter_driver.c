@@ -46,39 +46,48 @@ typedef struct filter_job {
     int failed;
 } filter_job;
 
-static inline void put(const ody_filter_planes *v, char *to, const char *row, ptrdiff_t column) {
-    const ptrdiff_t i = ody_border_index(column, (ptrdiff_t)v->width, v->border);
-    const float narrow = (float)v->outside;
-    if (row && i >= 0) memcpy(to, row + i * v->column_step, v->itemsize);
-    else if (v->itemsize == sizeof narrow) memcpy(to, &narrow, sizeof narrow);
-    else memcpy(to, &v->outside, sizeof v->outside);
-}
-
-/* Elements [first, last) of a row that goes on beyond its image; of a row outside where `row` is NULL. */
-static void copy_row(const ody_filter_planes *v, char *to, const char *row, ptrdiff_t first, ptrdiff_t last) {
-    const ptrdiff_t width = (ptrdiff_t)v->width, item = (ptrdiff_t)v->itemsize;
-    ptrdiff_t column = first;
-    for (; column < last && column < 0; column++, to += item) put(v, to, row, column);
-    if (row && v->column_step == item && column < last && column < width) {
-        const ptrdiff_t count = (last < width ? last : width) - column;
-        memcpy(to, row + column * item, (size_t)(count * item));
-        column += count;
-        to += count * item;
+/* One column of copies: element `at` of each row; `outside` where at is -1, or a row is. */
+#define COPY_COLUMN(real, bits)                                                                                        \
+    static void copy_column_##bits(char *to, size_t pitch, const char *const *rows, size_t lines, ptrdiff_t offset,   \
+                                   int inside, double outside) {                                                       \
+        const real beyond = (real)outside;                                                                             \
+        for (size_t i = 0; i < lines; i++, to += pitch) *(real *)to = inside && rows[i] ? *(const real *)(rows[i] + offset) : beyond; \
     }
-    for (; column < last; column++, to += item) put(v, to, row, column);
+COPY_COLUMN(float, 32)
+COPY_COLUMN(double, 64)
+
+/* Elements [first, first + count) of rows that go on beyond their image; a row that is NULL is outside. */
+static void copy_rows(const ody_filter_planes *v, char *to, size_t pitch, const char *const *rows, size_t lines, ptrdiff_t first,
+                      size_t count) {
+    const ptrdiff_t width = (ptrdiff_t)v->width, last = first + (ptrdiff_t)count, item = (ptrdiff_t)v->itemsize;
+    const ptrdiff_t start = first > 0 ? first : 0, end = last < width ? last : width;
+    const int adjacent = v->column_step == item && start < end;
+    if (adjacent)
+        for (size_t i = 0; i < lines; i++)
+            if (rows[i]) memcpy(to + i * pitch + (start - first) * item, rows[i] + start * item, (size_t)((end - start) * item));
+    for (ptrdiff_t column = first; column < last; column++) {
+        if (adjacent && column == start) {
+            /* Rows outside are rare, and then filled whole. */
+            for (size_t i = 0; i < lines; i++)
+                if (!rows[i])
+                    for (ptrdiff_t c = start; c < end; c++)
+                        (item == sizeof(float) ? copy_column_32 : copy_column_64)(to + i * pitch + (c - first) * item, pitch, rows + i, 1, 0, 0, v->outside);
+            column = end - 1;
+            continue;
+        }
+        const ptrdiff_t at = ody_border_index(column, width, v->border);
+        (item == sizeof(float) ? copy_column_32 : copy_column_64)(to + (column - first) * item, pitch, rows, lines, at * v->column_step, at >= 0, v->outside);
+    }
 }
 
 /* Columns [first, first + f->n) of the results, from copies of what their windows see. */
 static void from_copies(const filter_job *job, ody_filter *f, const char *const *rows, const void **in, char *copies,
                         char *out, size_t first) {
     const ody_filter_planes *v = job->v;
-    const size_t seen = f->n + v->kernel_w - 1, pitch = job->copied * v->itemsize;
-    const ptrdiff_t start = (ptrdiff_t)first - v->left;
+    const size_t pitch = job->copied * v->itemsize, lines = f->rows + v->kernel_h - 1;
     if (f->n == 0) return;
-    for (size_t i = 0; i < f->rows + v->kernel_h - 1; i++) {
-        in[i] = copies + i * pitch;
-        copy_row(v, copies + i * pitch, rows[i], start, start + (ptrdiff_t)seen);
-    }
+    copy_rows(v, copies, pitch, rows, lines, (ptrdiff_t)first - v->left, f->n + v->kernel_w - 1);
+    for (size_t i = 0; i < lines; i++) in[i] = copies + i * pitch;
     f->in = in;
     f->out = out + first * v->itemsize;
     job->f(f);
@@ -135,7 +144,7 @@ static void filter_task(void *context, size_t task) {
         return;
     }
     if (!job->whole && v->border == ODY_BORDER_CONSTANT)
-        copy_row(v, scratch + job->scratch - v->width * v->itemsize, NULL, 0, (ptrdiff_t)v->width);
+        copy_rows(v, scratch + job->scratch - v->width * v->itemsize, 0, &(const char *){NULL}, 1, 0, v->width);
     for (size_t row = first; row < last; row += job->at_once)
         filter_rows(job, plane, row, last - row < job->at_once ? last - row : job->at_once, scratch);
     if (scratch != near) ody_free(scratch);

@@ -1,8 +1,8 @@
-"""Operations on few elements, typed against arrays; filters compiled for their size against any size, and against SciPy."""
+"""Operations on few elements, typed against arrays; filters compiled for their size against any size and SciPy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,8 @@ from odyssey import isa
 from odyssey.bench.limits import running
 from odyssey.bench.race import PythonCall, race
 from odyssey.bench.tables import Line, Request, Section, judged, open_line
-from odyssey.testing.cases.filters import scipy_correlate
 from odyssey.testing.call import call
+from odyssey.testing.cases.filters import scipy_correlate
 from odyssey.testing.placement import place
 from odyssey.typing import Array
 
@@ -35,9 +35,11 @@ def sections(request: Request) -> Iterator[Section]:
 def _typed(request: Request, *, with_out: bool) -> Section:
     """An operation on 16 floats: a tensor's method against the flat namespace's function of arrays."""
     import odyssey as od
+    from odyssey.tensor import Float32Tensor
 
     def numbers(*shape: int) -> Array:
-        return place(np.random.default_rng(0).random(shape, np.float32) + np.float32(0.5))
+        array: Array = place(np.random.default_rng(0).random(shape, np.float32) + np.float32(0.5))
+        return array
 
     vector, square = (numbers(16), numbers(16)), (numbers(4, 4), numbers(4, 4))
     lines = []
@@ -50,9 +52,9 @@ def _typed(request: Request, *, with_out: bool) -> Section:
         ("sum", vector[:1], np.zeros((), np.float32)),
         ("matmul", square, numbers(4, 4)),
     ):
-        options: dict[str, Any] = {"out": out} if with_out else {}
-        tensors = [od.Float32Tensor(one) for one in operands]
-        typed_options = {name: od.Float32Tensor(one) for name, one in options.items()}
+        options = {"out": out} if with_out else {}
+        tensors = [Float32Tensor(one) for one in operands]
+        typed_options = {name: Float32Tensor(one) for name, one in options.items()}
         contenders = {
             "typed": partial(getattr(tensors[0], op), *tensors[1:], **typed_options),
             "array": partial(getattr(od, op), *operands, **options),
@@ -85,7 +87,7 @@ def _convolutions(request: Request) -> Section:
             fixed = _kernel(size)
             weight = np.array(fixed)[np.newaxis, np.newaxis]
             out = np.empty_like(x)
-            both = {
+            both: dict[str, Callable[[], Any]] = {
                 "any size": partial(od.conv2d, x, weight, padding=size // 2, out=out),
                 "fixed": partial(od.conv2d, x, fixed, padding=size // 2, out=out),
             }
@@ -100,7 +102,7 @@ def _large(request: Request) -> Section:
     image, out = _image(1024), _image(1024)
     fixed, _ = _contenders(image, out, 3)
     copy = partial(od.multiply, image, 1.0, out)
-    both = {"copy": copy, "fixed": fixed}
+    both: dict[str, Callable[[], Any]] = {"copy": copy, "fixed": fixed}
     what = "filter2d 3x3, 1024x1024"
     lines = [_ratio(request, f"{what}, over one pass of multiply", both, None, "of its speed")]
     lines.append(_against_scipy(request, what, fixed, image, 3))
@@ -108,13 +110,14 @@ def _large(request: Request) -> Section:
 
 
 def _image(side: int) -> Array:
-    return place(np.random.default_rng(0).standard_normal((side, side), np.float32))
+    image: Array = place(np.random.default_rng(0).standard_normal((side, side), np.float32))
+    return image
 
 
 def _kernel(size: int) -> Any:
-    import odyssey as od
+    from odyssey.tensor import FixedTensor
 
-    return od.FixedTensor[size, size](np.random.default_rng(1).standard_normal((size, size), np.float32))
+    return FixedTensor[size, size](np.random.default_rng(1).standard_normal((size, size), np.float32))
 
 
 def _contenders(image: Array, out: Array, size: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -134,7 +137,7 @@ def _against_scipy(request: Request, what: str, ours: Callable[[], Any], image: 
 def _ratio(
     request: Request,
     what: str,
-    contenders: dict[str, Callable[[], Any]],
+    contenders: Mapping[str, Callable[[], Any]],
     goal: float | None,
     unit: str,
     *,
