@@ -28,7 +28,7 @@ cdef dict ACTIVATIONS = {
 }
 
 cdef enum:
-    MOST_PLANES = 8 # channels and outputs of a group up to which filters of planes pay
+    MOST_PLANES = 4 # channels of a group up to which filters of planes pay
 
 
 cdef int set_up(ody_conv *v, const npy_intp *image, const npy_intp *weight, object stride, object padding,
@@ -194,8 +194,9 @@ cdef int as_filters(const ody_conv *v, ody_filter_fn f, size_t item) except -1:
 
 
 cdef inline ody_filter_fn filter_for(const ody_conv *v, bint narrow) noexcept:
-    if (v.kernel_h != v.kernel_w or v.stride_y != 1 or v.stride_x != 1 or v.dilation_y != 1 or v.dilation_x != 1
-            or v.activation != ODY_IDENTITY or v.channels > MOST_PLANES * v.groups or v.outputs > MOST_PLANES * v.groups):
+    """Where filters are not slower: with one output a group, where the general way has nothing to share; of 5 x 5 it is quicker."""
+    if (v.kernel_h != v.kernel_w or v.kernel_h == 5 or v.stride_y != 1 or v.stride_x != 1 or v.dilation_y != 1
+            or v.dilation_x != 1 or v.activation != ODY_IDENTITY or v.channels > MOST_PLANES * v.groups or v.outputs != v.groups):
         return NULL
     return compiled_filter(v.kernel_h, narrow)
 
@@ -218,8 +219,8 @@ def conv2d(
 
     Args:
         x: (N, C, H, W), float32 or float64. Images of another layout than C order are copied.
-        weight: (O, C / groups, kh, kw), of x's dtype. A `FixedTensor` may have fewer axes, the first ones being 1 then; of 3 x 3,
-            5 x 5 or 7 x 7 it goes by code compiled for that size where channels and outputs are few, with the same bits.
+        weight: (O, C / groups, kh, kw), of x's dtype. A `FixedTensor` may have fewer axes, the first ones being 1 then; of 3 x 3
+            or 7 x 7 it goes by code compiled for that size where that is quicker (one output a group), with the same bits.
         bias: (O,), or None.
         stride, padding, dilation: an int, or a pair (vertical, horizontal).
         groups: into how many independent convolutions channels and outputs divide.

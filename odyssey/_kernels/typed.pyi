@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 import numpy as np
+from typing_extensions import disjoint_base
 
 from odyssey.packing import PackedWeight
 from odyssey.typing import Array, ArrayLike

@@ -78,7 +78,7 @@ class BatchNormParams(FixedTensor):
 
     def __class_getitem__(cls, key: Any) -> Any:
         dtype, channels = key if isinstance(key, tuple) else (np.float32, key)
-        return super().__class_getitem__((dtype, 4, channels))  # type: ignore[misc]
+        return super().__class_getitem__((dtype, 4, channels))
 
     @property
     def weight(self) -> Any:
