@@ -458,14 +458,14 @@ cdef class TypedTensor:
             free(self.memory)
 
     @classmethod
-    def __class_getitem__(cls, dtype):
+    def __class_getitem__(cls, key):
         """The class of that dtype, float32 or float64; DTypeError for another."""
         try:
-            number = np.dtype(dtype).num
+            number = np.dtype(key).num
         except TypeError:
             number = -1
         if number != NPY_FLOAT and number != NPY_DOUBLE:
-            raise DTypeError(f"TypedTensor: expected np.float32 or np.float64 in brackets, found {dtype!r}")
+            raise DTypeError(f"TypedTensor: expected np.float32 or np.float64 in brackets, found {key!r}")
         return Float32Tensor if number == NPY_FLOAT else Float64Tensor
 
     cdef int set_shape(self, int ndim, const npy_intp *dims, size_t item) except -1:
