@@ -298,6 +298,8 @@ def test_arrays_of_another_part_are_refused_by_name(tmp_path):
 def test_the_views_show_a_regressions_error(tmp_path):
     import io
 
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("rich")
     from rich.console import Console
 
     from odyssey.training.curve import draw_curve
