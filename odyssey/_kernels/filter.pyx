@@ -117,7 +117,7 @@ def filter2d(
     Args:
         image: (..., H, W), float32 or float64, of any strides; leading axes, such as channels, are planes by themselves.
         kernel: (kh, kw), of the image's dtype. An ndarray may have any size. A `FixedTensor` of 3 x 3, 5 x 5 or 7 x 7 goes by code
-            compiled for that size, with the same bits in a half to three quarters of the time.
+            compiled for that size, with the same bits in a half to four fifths of the time.
         border: what stands outside of the image.
         cval: with "constant", the elements outside.
         out: where to write, of the image's shape and dtype; overlaps neither image nor kernel.
