@@ -1,15 +1,18 @@
 """Two-dimensional convolution (cross-correlation, as in PyTorch) and its gradients, over images (N, C, H, W)."""
-from libc.stddef cimport size_t
+from libc.stddef cimport ptrdiff_t, size_t
 from numpy cimport (NPY_FLOAT, PyArray_CopyInto, PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE, PyArray_NDIM, ndarray,
                     npy_intp)
 cimport numpy as cnp
 
 from odyssey._kernels.array cimport (GIL_WORTH, as_array, check_disjoint, checked_out, contiguous, describe, new_array,
                                      no_memory, real_type, same_type)
-from odyssey._kernels.dispatch cimport K, run_conv, run_conv_weight
+from odyssey._kernels.dispatch cimport K, run_conv, run_conv_weight, run_filter
 from odyssey._kernels.kernels cimport (ODY_GELU, ODY_IDENTITY, ODY_RELU, ODY_SIGMOID, ODY_SILU, ODY_TANH, ody_conv,
                                        ody_conv_fn, ody_conv_sizes_fn)
-from odyssey._kernels.window cimport Axis, check_size, place, read_pair, read_shape
+from odyssey._kernels.kernels cimport ody_filter_fn
+from odyssey._kernels.runtime cimport ODY_BORDER_CONSTANT, ody_filter_planes
+from odyssey._kernels.typed cimport FixedTensor
+from odyssey._kernels.window cimport Axis, check_size, compiled_filter, place, read_pair, read_shape
 
 from odyssey.errors import ShapeError
 
@@ -23,6 +26,10 @@ cdef dict ACTIVATIONS = {
     "gelu": ODY_GELU,
     "silu": ODY_SILU,
 }
+
+cdef enum:
+    MOST_PLANES = 4 # channels of a group up to which filters of planes pay
+
 
 cdef int set_up(ody_conv *v, const npy_intp *image, const npy_intp *weight, object stride, object padding,
                 object dilation, object groups, const char *op) except -1:
@@ -150,6 +157,50 @@ cdef object run(const char *op, Direction direction, ody_conv *v, ndarray result
     return result if out is None else out
 
 
+# A convolution with few channels and outputs whose kernel is of a size the compiler knew, as filters of planes: the same chains.
+cdef int as_filters(const ody_conv *v, ody_filter_fn f, size_t item) except -1:
+    cdef ody_filter_planes p
+    cdef int failed
+    p.in_ = <const char *> v.x
+    p.out = <char *> v.y
+    p.weight = <const char *> v.weight
+    p.bias = <const char *> v.bias
+    p.itemsize = item
+    p.batch = v.batch
+    p.groups = v.groups
+    p.channels = v.channels // v.groups
+    p.outputs = v.outputs
+    p.height = v.height
+    p.width = v.width
+    p.out_height = v.out_height
+    p.out_width = v.out_width
+    p.kernel_h = v.kernel_h
+    p.kernel_w = v.kernel_w
+    p.column_step = <ptrdiff_t> item
+    p.row_step = <ptrdiff_t> (v.width * item)
+    p.plane_step = <ptrdiff_t> (v.height * v.width * item)
+    p.top = <ptrdiff_t> v.padding_y
+    p.left = <ptrdiff_t> v.padding_x
+    p.border = ODY_BORDER_CONSTANT
+    p.outside = 0
+    if v.batch * v.outputs * v.out_height * v.out_width * v.kernel_h * v.kernel_w < GIL_WORTH:
+        failed = run_filter("conv2d", f, &p)
+    else:
+        with nogil:
+            failed = run_filter("conv2d", f, &p)
+    if failed:
+        no_memory("conv2d")
+    return 0
+
+
+cdef inline ody_filter_fn filter_for(const ody_conv *v, bint narrow) noexcept:
+    """Where filters are not slower: with one output a group, where the general way has nothing to share; of 5 x 5 it is quicker."""
+    if (v.kernel_h != v.kernel_w or v.kernel_h == 5 or v.stride_y != 1 or v.stride_x != 1 or v.dilation_y != 1
+            or v.dilation_x != 1 or v.activation != ODY_IDENTITY or v.channels > MOST_PLANES * v.groups or v.outputs != v.groups):
+        return NULL
+    return compiled_filter(v.kernel_h, narrow)
+
+
 def conv2d(
     x: ArrayLike,
     weight: ArrayLike,
@@ -168,7 +219,8 @@ def conv2d(
 
     Args:
         x: (N, C, H, W), float32 or float64. Images of another layout than C order are copied.
-        weight: (O, C / groups, kh, kw), of x's dtype.
+        weight: (O, C / groups, kh, kw), of x's dtype. A `FixedTensor` may have fewer axes, the first ones being 1 then; of 3 x 3
+            or 7 x 7 it goes by code compiled for that size where that is quicker (one output a group), with the same bits.
         bias: (O,), or None.
         stride, padding, dilation: an int, or a pair (vertical, horizontal).
         groups: into how many independent convolutions channels and outputs divide.
@@ -201,7 +253,12 @@ def conv2d(
     cdef ndarray image = image_like(x, -1, "conv2d", "x"), w, start = None, result
     cdef int type_num = cnp.PyArray_TYPE(image)
     cdef npy_intp dims[4]
-    w = image_like(weight, type_num, "conv2d", "weight")
+    cdef bint fixed = isinstance(weight, FixedTensor)
+    cdef ody_filter_fn f = NULL
+    if fixed:
+        w = image_like((<FixedTensor> weight).with_axes(4), type_num, "conv2d", "weight")
+    else:
+        w = image_like(weight, type_num, "conv2d", "weight")
     set_up(&v, PyArray_DIMS(image), PyArray_DIMS(w), stride, padding, dilation, groups, "conv2d")
     if activation is not None:
         code = ACTIVATIONS.get(activation)
@@ -229,7 +286,13 @@ def conv2d(
     w = contiguous(w)
     v.x = PyArray_DATA(image)
     v.weight = PyArray_DATA(w)
-    return run("conv2d", FORWARD, &v, result, out, type_num)
+    if fixed and cnp.PyArray_ISCARRAY(result):
+        f = filter_for(&v, type_num == NPY_FLOAT)
+    if f == NULL:
+        return run("conv2d", FORWARD, &v, result, out, type_num)
+    v.y = PyArray_DATA(result)
+    as_filters(&v, f, <size_t> PyArray_ITEMSIZE(result))
+    return result if out is None else out
 
 
 def conv2d_backward_input(

@@ -66,6 +66,14 @@ cdef int run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f
     return runtime.ody_run_pool(op, workspace, f, p, backward, itemsize)
 
 
+cdef ptrdiff_t border_index(ptrdiff_t i, ptrdiff_t n, int border) noexcept nogil:
+    return runtime.ody_border_index(i, n, border)
+
+
+cdef int run_filter(const char *op, ody_filter_fn f, const ody_filter_planes *v) noexcept nogil:
+    return runtime.ody_run_filter(op, f, v)
+
+
 cdef int run_attention(const char *op, ody_attention_fn f, ody_attention_backward_fn backward,
                        ody_attention_workspace_fn workspace, const ody_attention_stack *stack) noexcept nogil:
     return runtime.ody_run_attention(op, f, backward, workspace, stack)

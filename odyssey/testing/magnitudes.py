@@ -332,6 +332,24 @@ def conv2d_backward_weight(grad: Array, x: Array, weight_shape: Any, **options: 
     return reference.conv2d_backward_weight(np.abs(wide64(grad)), np.abs(wide64(x)), weight_shape, **options)
 
 
+def filter2d(image: Array, kernel: Array, border: str = "reflect", cval: float = 0.0) -> Array:
+    """The filter of absolute values."""
+    return reference.filter2d(np.abs(wide64(image)), np.abs(wide64(kernel)), border, abs(cval))
+
+
+def filter2d_backward_image(grad: Array, kernel: Array, border: str = "reflect") -> Array:
+    """The same of absolute values."""
+    return reference.filter2d_backward_image(np.abs(wide64(grad)), np.abs(wide64(kernel)), border)
+
+
+def filter2d_backward_kernel(
+    grad: Array, image: Array, kernel_shape: Any, border: str = "reflect", cval: float = 0.0
+) -> Array:
+    """The same of absolute values."""
+    sizes = np.abs(wide64(grad)), np.abs(wide64(image))
+    return reference.filter2d_backward_kernel(*sizes, kernel_shape, border, abs(cval))
+
+
 def conv_transpose2d(x: Array, weight: Array, bias: Array | None = None, **options: Any) -> Array:
     """The same of the absolute values, or what tiles of it pass through."""
     turned = winograd.turned(weight, options.get("groups", 1))

@@ -18,6 +18,7 @@
 #include "conv_depthwise.h"
 #include "conv_slots.h"
 #include "conv_weight.h"
+#include "filter.h"
 #include "pooling.h"
 #include "attention_tiles.h"
 #include "attention.h"
