@@ -10,8 +10,8 @@ from odyssey.errors import ShapeError
 from odyssey.nn import functional, init
 from odyssey.nn.containers import Sequential
 from odyssey.nn.conv import Conv2d
+from odyssey.nn.fold import Foldable
 from odyssey.nn.linear import Linear
-from odyssey.nn.module import Module
 from odyssey.nn.norms import BatchNorm2d
 from odyssey.tensor.tape import Array
 from odyssey.tensor.tensor import Tensor
@@ -21,7 +21,7 @@ __all__ = ["BasicBlock", "ResNet18"]
 STAGES = (64, 128, 256, 512)
 
 
-class BasicBlock(Module):
+class BasicBlock(Foldable):
     """relu(norm(conv(relu(norm(conv(x))))) + x), both convolutions 3x3: (N, in_channels, H, W) -> (N, channels, H', W').
 
     Args:
@@ -31,14 +31,16 @@ class BasicBlock(Module):
         generator: where the initial weights come from; without one they differ from run to run.
     """
 
+    folds = (("conv1", "bn1", "relu"), ("conv2", "bn2", None))
+
     def __init__(
         self, in_channels: int, channels: int, stride: int = 1, *, generator: np.random.Generator | None = None
     ) -> None:
         generator = np.random.default_rng() if generator is None else generator
         self.conv1 = _conv(in_channels, channels, 3, stride, generator)
-        self.bn1 = BatchNorm2d(channels)
+        self.bn1: BatchNorm2d | None = BatchNorm2d(channels)
         self.conv2 = _conv(channels, channels, 3, 1, generator)
-        self.bn2 = BatchNorm2d(channels)
+        self.bn2: BatchNorm2d | None = BatchNorm2d(channels)
         self.downsample = (
             None
             if stride == 1 and in_channels == channels
@@ -46,12 +48,13 @@ class BasicBlock(Module):
         )
 
     def forward(self, x: Tensor | Array) -> Tensor:
-        y = functional.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
+        y = self.conv1(x)
+        y = self.conv2(y if self.bn1 is None else functional.relu(self.bn1(y)))
+        y = y if self.bn2 is None else self.bn2(y)
         return functional.relu(functional.add(y, x if self.downsample is None else self.downsample(x)))
 
 
-class ResNet18(Module):
+class ResNet18(Foldable):
     """ResNet-18: a first convolution, four stages of two blocks of 64, 128, 256 and 512 channels, and the classes.
 
     Args:
@@ -81,6 +84,8 @@ class ResNet18(Module):
         (1, 10)
     """
 
+    folds = (("conv1", "bn1", "relu"),)
+
     def __init__(
         self,
         num_classes: int = 10,
@@ -98,7 +103,7 @@ class ResNet18(Module):
         first = STAGES[0]
         size, stride = (3, 1) if stem == "cifar" else (7, 2)
         self.conv1 = _conv(in_channels, first, size, stride, generator)
-        self.bn1 = BatchNorm2d(first)
+        self.bn1: BatchNorm2d | None = BatchNorm2d(first)
         self.layer1 = _stage(first, STAGES[0], 1, generator)
         self.layer2 = _stage(STAGES[0], STAGES[1], 2, generator)
         self.layer3 = _stage(STAGES[1], STAGES[2], 2, generator)
@@ -112,7 +117,8 @@ class ResNet18(Module):
                 f"ResNet18: expected images (N, {self.in_channels}, H, W), found {x.shape}; "
                 "make the model for their channels, or repeat the one they have"
             )
-        y = functional.relu(self.bn1(self.conv1(x)))
+        y = self.conv1(x)
+        y = y if self.bn1 is None else functional.relu(self.bn1(y))
         if self.stem == "imagenet":
             y = functional.max_pool2d(y, 3, 2, 1)
         y = self.layer4(self.layer3(self.layer2(self.layer1(y))))

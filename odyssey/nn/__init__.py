@@ -28,6 +28,7 @@ from odyssey.nn.containers import Sequential
 from odyssey.nn.conv import Conv2d, ConvTranspose2d
 from odyssey.nn.dropout import Dropout
 from odyssey.nn.embedding import Embedding
+from odyssey.nn.fold import Foldable, fold_batch_norm
 from odyssey.nn.hyper import HyperConnection, HyperHead, ResidualAdd, residual
 from odyssey.nn.linear import Flatten, Linear
 from odyssey.nn.losses import CrossEntropyLoss, MSELoss
@@ -49,6 +50,7 @@ __all__ = [
     "Dropout",
     "Embedding",
     "Flatten",
+    "Foldable",
     "GlobalAvgPool2d",
     "GroupNorm",
     "HardSigmoid",
@@ -77,6 +79,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Tanh",
+    "fold_batch_norm",
     "functional",
     "init",
     "residual",
