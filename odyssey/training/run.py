@@ -1,7 +1,7 @@
 """A run folder: what a training run leaves behind, and where it is resumed and used from.
 
     config.json             what was trained on what, and how
-    checkpoint.safetensors  the run, to be resumed
+    checkpoint.safetensors  the run, to be resumed; checkpoint-best and checkpoint-<epoch> where the recipe keeps them
     metrics.jsonl           one line per epoch
     model.safetensors       the trained parameters
     curve.svg               loss and accuracy over the epochs
@@ -74,9 +74,10 @@ class RunFolder:
         """Put a Trainer where the run's checkpoint was taken; errors as in `load_checkpoint`."""
         load_checkpoint(trainer, self.checkpoint_path)
 
-    def watch(self, trainer: Trainer) -> None:
-        """Keep the folder up to date while the trainer runs."""
-        trainer.callbacks += [CheckpointCallback(self.checkpoint_path), MetricsFile(self.metrics_path)]
+    def watch(self, trainer: Trainer, *, best: bool = False, last: int = 0) -> None:
+        """Keep the folder up to date while the trainer runs; `best` and `last` as in `CheckpointCallback`."""
+        checkpoints = CheckpointCallback(self.checkpoint_path, best=best, last=last)
+        trainer.callbacks += [checkpoints, MetricsFile(self.metrics_path)]
 
     def end(self, trainer: Trainer, title: str) -> None:
         """Write the model and the curve."""
