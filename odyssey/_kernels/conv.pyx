@@ -314,7 +314,8 @@ def conv2d_backward_weight(
     Returns:
         `out`, or a new array of weight_shape.
 
-    Sums over images and pixels run in an order that the shapes alone decide: the same bits for any number of threads.
+    Sums over images and pixels run in an order that the shapes alone decide: the same bits for any number of threads. Where
+    `conv2d` goes by Winograd's tiles, so does this.
 
     Raises:
         ShapeError: as `conv2d`, and if grad is not of the forward result's shape.
