@@ -91,6 +91,7 @@ MODULES = {
     "mhc": [],
     "geometry": [],
     "manifold": [],
+    "images": [],
 }
 
 GENERATED = Path("build/generated")
