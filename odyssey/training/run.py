@@ -84,8 +84,8 @@ class RunFolder:
         save(trainer.model, self.model_path)
         draw_curve(trainer.history, self.curve_path, title)
 
-    def config(self, model: str) -> dict[str, Any]:
-        """The run's configuration.
+    def config(self, *models: str) -> dict[str, Any]:
+        """The run's configuration, of one of these models.
 
         Raises:
             FileNotFoundError: there is no run in this folder.
@@ -99,12 +99,12 @@ class RunFolder:
             )
         try:
             config = json.loads(self.config_path.read_bytes())
-            if config["format"] != _FORMAT or config["model"]["name"] != model:
+            if config["format"] != _FORMAT or config["model"]["name"] not in models:
                 raise KeyError(f"format {config['format']}, model {config['model']['name']}")
             config["model"]["arguments"], config["data"]["classes"], config["training"]
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
-                f"{self.config_path}: expected the configuration of a run of {model}, found it damaged or another "
+                f"{self.config_path}: expected the configuration of a run of {' or '.join(models)}, found it damaged or another "
                 f"({error}); restore it from where it was copied"
             ) from error
         return dict(config)
