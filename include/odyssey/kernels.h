@@ -295,7 +295,7 @@ typedef void (*ody_sinkhorn_small_fn)(const ody_sinkhorn_small *);
  * ODY_SINKHORN_CHUNK on. The result so far is a u v, u (m) and v (n) the factors of rows and columns. Steps over rows leave
  * sums down the columns in partial, (chunks, n), which steps over columns, always whole, add up in order. `drift`, m / n or 1,
  * keeps the factors of matrices that are not square where they are. What else there is, each slot's contract says. */
-enum { ODY_SINKHORN_CHUNK = 64 };
+enum { ODY_SINKHORN_CHUNK = 64, ODY_SINKHORN_FEW = 8 };
 typedef struct ody_sinkhorn {
     const void *a, *grad;
     void *out;
@@ -305,7 +305,7 @@ typedef struct ody_sinkhorn {
     void *u_grad, *v_grad, *terms, *row_terms, *column_terms, *row_sums, *column_sums;
     size_t count;
     int logits, joins, *far;
-    double inverse_tau, add, eps, drift, relaxation;
+    double inverse_tau, add, eps, drift, column_drift, relaxation;
     unsigned flags;
 } ody_sinkhorn;
 typedef void (*ody_sinkhorn_fn)(const ody_sinkhorn *);
@@ -707,6 +707,9 @@ typedef struct ody_kernels {
      * Columns: residuals, or NULL: the largest |sum - 1|; far, or NULL: whether a factor is beyond 2^80 or 2^-80. */
     ODY_PAIR(ody_sinkhorn_fn, sinkhorn_rows);
     ODY_PAIR(ody_sinkhorn_fn, sinkhorn_columns);
+    /* Both for all of a matrix of m <= ODY_SINKHORN_FEW rows, v first, by column_drift, and far; u and u_next are apart. With
+     * ODY_FOLD the columns alone, and their residuals; with ODY_GIVEN the rows alone, u_next perhaps u. */
+    ODY_PAIR(ody_sinkhorn_fn, sinkhorn_few);
     /* out = (a u) v (in place); residuals, or NULL: |sum - 1| of each row. */
     ODY_PAIR(ody_sinkhorn_fn, sinkhorn_finish);
     /* u_grad = sums along rows of grad a v; partial: of grad a u down the columns. */

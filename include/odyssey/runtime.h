@@ -198,7 +198,7 @@ int ody_run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size
  * through the iterations. out may be x or grad. columns_first is for small square matrices alone. */
 typedef struct ody_sinkhorn_stack {
     ody_sinkhorn_small_fn small, small_backward;
-    ody_sinkhorn_fn start, rows, columns, finish, products, rows_adjoint, columns_adjoint, gradient, implicit_rows, implicit_columns;
+    ody_sinkhorn_fn start, rows, columns, few, finish, products, rows_adjoint, columns_adjoint, gradient, implicit_rows, implicit_columns;
     const void *x, *grad;
     void *out, *residuals;
     size_t itemsize, count, m, n, iterations;

@@ -392,6 +392,7 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_sinkhorn_fn sinkhorn_start_f32, sinkhorn_start_f64
         ody_sinkhorn_fn sinkhorn_rows_f32, sinkhorn_rows_f64
         ody_sinkhorn_fn sinkhorn_columns_f32, sinkhorn_columns_f64
+        ody_sinkhorn_fn sinkhorn_few_f32, sinkhorn_few_f64
         ody_sinkhorn_fn sinkhorn_finish_f32, sinkhorn_finish_f64
         ody_sinkhorn_fn sinkhorn_products_f32, sinkhorn_products_f64
         ody_sinkhorn_fn sinkhorn_rows_adjoint_f32, sinkhorn_rows_adjoint_f64

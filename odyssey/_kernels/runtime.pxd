@@ -132,7 +132,7 @@ cdef extern from "odyssey/runtime.h" nogil:
 
     ctypedef struct ody_sinkhorn_stack:
         ody_sinkhorn_small_fn small, small_backward
-        ody_sinkhorn_fn start, rows, columns, finish, products, rows_adjoint, columns_adjoint, gradient, implicit_rows, implicit_columns
+        ody_sinkhorn_fn start, rows, columns, few, finish, products, rows_adjoint, columns_adjoint, gradient, implicit_rows, implicit_columns
         const void *x
         const void *grad
         void *out

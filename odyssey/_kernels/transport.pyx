@@ -31,6 +31,7 @@ cdef void take_kernels(ody_sinkhorn_stack *s, int type_num) noexcept:
         s.columns = K.sinkhorn_columns_f32
         s.finish = K.sinkhorn_finish_f32
         s.products = K.sinkhorn_products_f32
+        s.few = K.sinkhorn_few_f32
         s.rows_adjoint = K.sinkhorn_rows_adjoint_f32
         s.columns_adjoint = K.sinkhorn_columns_adjoint_f32
         s.gradient = K.sinkhorn_gradient_f32
@@ -44,6 +45,7 @@ cdef void take_kernels(ody_sinkhorn_stack *s, int type_num) noexcept:
         s.columns = K.sinkhorn_columns_f64
         s.finish = K.sinkhorn_finish_f64
         s.products = K.sinkhorn_products_f64
+        s.few = K.sinkhorn_few_f64
         s.rows_adjoint = K.sinkhorn_rows_adjoint_f64
         s.columns_adjoint = K.sinkhorn_columns_adjoint_f64
         s.gradient = K.sinkhorn_gradient_f64

@@ -57,7 +57,7 @@ def test_sums_converge_to_one_and_with_damping_to_what_it_leaves(n):
     np.testing.assert_allclose(y.sum(axis=1), 0.75, rtol=1e-10)
 
 
-@pytest.mark.parametrize("shape", [(5, 4, 4), (2, 3, 20, 11), (0, 4, 4), (4, 0)])
+@pytest.mark.parametrize("shape", [(5, 4, 4), (2, 3, 20, 11), (2, 5, 140), (0, 4, 4), (4, 0)])
 @pytest.mark.parametrize("order", ["rows", "columns"])
 def test_residuals_are_how_far_the_sums_are_from_one(shape, order):
     y, residuals = od.sinkhorn_knopp(drawn(*shape), 2, order=order, residuals=True)
@@ -65,6 +65,16 @@ def test_residuals_are_how_far_the_sums_are_from_one(shape, order):
     for k, axis in enumerate((-1, -2)):
         expected = np.abs(y.sum(axis=axis) - 1).max(axis=-1, initial=0)
         np.testing.assert_allclose(residuals[..., k], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(6, 137), (137, 6), (12, 30)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_factors_that_leave_the_range_of_the_type_are_multiplied_in(shape, dtype):
+    rng = np.random.default_rng(0)
+    x = (10.0 ** (rng.uniform(-3, 0, shape) + rng.uniform(-30, 30, (shape[0], 1)))).astype(dtype)
+    found = od.sinkhorn_knopp(x, 200, eps=0.0, from_logits=False)
+    expected = od.reference.sinkhorn_knopp(x.astype(np.float64), 200, eps=0.0, from_logits=False)
+    np.testing.assert_allclose(found, expected, rtol=2e-4 if dtype == np.float32 else 1e-11, atol=1e-30)
 
 
 @pytest.mark.parametrize("n", [4, 12])

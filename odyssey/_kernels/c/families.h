@@ -32,6 +32,7 @@
 #include "dropout.h"
 #include "sinkhorn_small.h"
 #include "sinkhorn.h"
+#include "sinkhorn_few.h"
 #include "transport.h"
 #include "hyper_maps.h"
 #include "hyper.h"

@@ -234,20 +234,22 @@ static void K(sinkhorn_start)(const ody_sinkhorn *v) {
         K(sinkhorn_spread)((const real *)v->out + row * n, n, rows, ones, c, first, FETCHED(v)))
 }
 
-/* The rows of a: their factors, where rows are wanted, and the sums down the columns. A row of zeros keeps its factor. */
+/* The factor of a row of which the elements times the columns' factors add up to `sum`. A row of zeros keeps its own. */
+ODY_INLINE real K(sinkhorn_row_factor)(const ody_sinkhorn *v, real f, real sum) {
+    const real by = f * sum + (real)v->eps;
+    return sum == 0 ? f : f / by / (real)v->drift;
+}
+
+/* The rows of a: their factors, where rows are wanted, and the sums down the columns. */
 static void K(sinkhorn_rows)(const ody_sinkhorn *v) {
     const real *a = v->a;
-    const real eps = (real)v->eps, drift = (real)v->drift;
     const real *u = v->u;
     real *next = v->u_next;
     const size_t n = v->n;
     SINKHORN_ROWS(
         real sums[ROWS_ABREAST];
         K(sinkhorn_dots)(a + row * n, n, rows, v->v, sums);
-        for (size_t r = 0; r < rows; r++) {
-            const real f = u[row + r], by = f * sums[r] + eps;
-            next[row + r] = sums[r] == 0 ? f : f / by / drift;
-        }
+        for (size_t r = 0; r < rows; r++) next[row + r] = K(sinkhorn_row_factor)(v, u[row + r], sums[r]);
         K(sinkhorn_spread)(a + row * n, n, rows, next + row, c, first, FETCHED(v)))
 }
 

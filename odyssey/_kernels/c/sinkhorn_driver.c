@@ -123,37 +123,75 @@ static double drift_of(const ody_sinkhorn_stack *s) {
     return (m + n * s->eps) / (n + m * s->eps);
 }
 
-/* The forward of the matrix at v->a. */
-static void iterate(const ody_sinkhorn_stack *s, ody_sinkhorn *v, void *row_residuals, void *residuals, int share) {
+/* out = (a u) v, and how far its sums are from 1. */
+static void finish(const ody_sinkhorn_stack *s, ody_sinkhorn *v, void *row_residuals, void *residuals, int share) {
     const size_t item = s->itemsize;
+    v->residuals = residuals ? row_residuals : NULL;
+    v->flags = 0;
+    if (v->m * v->n * item * 2 > stream_threshold() && v->n * item >= FINISHED && v->a != v->out) v->flags |= ODY_STREAM;
+    over_rows(s->finish, v, share);
+    if (residuals) largest_of(residuals, row_residuals, v->m, item);
+}
+
+/* Multiplies the matrix by factors that have gone far apart. */
+static void settle(const ody_sinkhorn_stack *s, ody_sinkhorn *v, int share) {
+    v->residuals = NULL;
+    over_rows(s->finish, v, share);
+    fill_ones(v->u, v->m, s->itemsize);
+    fill_ones(v->v, v->n, s->itemsize);
+    v->a = v->out;
+}
+
+/* The iterations of the matrix at v->a, but for its multiplication by the factors. */
+static void iterate(const ody_sinkhorn_stack *s, ody_sinkhorn *v, void *column_residual, int share) {
     const double drift = v->drift;
-    const void *x = v->a;
-    int far = 0;
-    fill_ones(v->u, v->m, item);
-    fill_ones(v->v, v->n, item);
-    v->far = &far;
     for (size_t t = 0; t < s->iterations; t++) {
+        const int last = t + 1 == s->iterations;
         if (t == 0 && s->logits) {
             over_rows(s->start, v, share);
-            v->a = x = v->out;
+            v->a = v->out;
             v->drift = 1;
         } else {
             over_rows(s->rows, v, share);
         }
-        v->residuals = t + 1 == s->iterations && residuals ? (char *)residuals + item : NULL;
+        v->residuals = last ? column_residual : NULL;
         s->columns(v);
         v->drift = drift;
-        if (!far || t + 1 == s->iterations) continue;
-        v->residuals = NULL;
-        over_rows(s->finish, v, share);
-        fill_ones(v->u, v->m, item);
-        fill_ones(v->v, v->n, item);
-        v->a = x = v->out;
+        if (*v->far && !last) settle(s, v, share);
     }
-    v->residuals = residuals ? row_residuals : NULL;
-    if (v->m * v->n * item * 2 > stream_threshold() && v->n * item >= FINISHED && x != v->out) v->flags |= ODY_STREAM;
-    over_rows(s->finish, v, share);
-    if (residuals) largest_of(residuals, row_residuals, v->m, item);
+}
+
+/* The same for a few rows, to the same bits: the columns and the next iteration's rows are one step. */
+static void iterate_few(const ody_sinkhorn_stack *s, ody_sinkhorn *v, void *column_residual) {
+    void *u = v->u, *other = v->row_by;
+    v->rows = v->m;
+    v->column_drift = v->drift;
+    v->flags = ODY_GIVEN;
+    if (s->logits) {
+        s->start(v);
+        v->a = v->out;
+        v->column_drift = 1;
+    } else {
+        s->few(v);
+    }
+    for (size_t t = 1; t < s->iterations; t++) {
+        v->flags = 0;
+        v->u_next = other;
+        s->few(v);
+        v->column_drift = v->drift;
+        if (*v->far) {
+            v->u_next = u;
+            settle(s, v, 0);
+            v->flags = ODY_GIVEN;
+            s->few(v);
+        } else {
+            other = u;
+            v->u = u = v->u_next;
+        }
+    }
+    v->flags = ODY_FOLD;
+    v->residuals = column_residual;
+    s->few(v);
 }
 
 static int forward(const ody_sinkhorn_stack *s, size_t index, int share) {
@@ -166,9 +204,18 @@ static int forward(const ody_sinkhorn_stack *s, size_t index, int share) {
         v.u = v.u_next = place(&l, m * item);
         v.v = v.v_next = place(&l, n * item);
         v.partial = place(&l, parts(m, ODY_SINKHORN_CHUNK) * n * item);
+        v.row_by = place(&l, m * item);
         void *row_residuals = place(&l, m * item);
         if (l.memory) {
-            iterate(s, &v, row_residuals, s->residuals ? (char *)s->residuals + 2 * index * item : NULL, share);
+            char *residuals = s->residuals ? (char *)s->residuals + 2 * index * item : NULL;
+            void *column_residual = residuals ? residuals + item : NULL;
+            int far = 0;
+            v.far = &far;
+            fill_ones(v.u, m, item);
+            fill_ones(v.v, n, item);
+            if (m <= ODY_SINKHORN_FEW) iterate_few(s, &v, column_residual);
+            else iterate(s, &v, column_residual, share);
+            finish(s, &v, row_residuals, residuals, share);
             break;
         }
         if (!(l.memory = ody_alloc(l.bytes))) return -1;

@@ -63,7 +63,7 @@ const ody_kernels ODY_TABLE = {
     ROW(dropout),
     /* Sinkhorn-Knopp */
     ROW(sinkhorn_matrices), ROW(sinkhorn_matrices_backward), ROW(sinkhorn_start), ROW(sinkhorn_rows), ROW(sinkhorn_columns),
-    ROW(sinkhorn_finish), ROW(sinkhorn_products), ROW(sinkhorn_rows_adjoint), ROW(sinkhorn_columns_adjoint),
+    ROW(sinkhorn_few), ROW(sinkhorn_finish), ROW(sinkhorn_products), ROW(sinkhorn_rows_adjoint), ROW(sinkhorn_columns_adjoint),
     ROW(sinkhorn_gradient), ROW(sinkhorn_implicit_rows), ROW(sinkhorn_implicit_columns),
     ROW(transport_rows), ROW(transport_columns), ROW(transport_exact), ROW(transport_gradient),
     /* hyper-connections */
