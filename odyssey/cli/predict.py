@@ -72,31 +72,20 @@ def read_image(path: Path, size: int, channels: int) -> Any:
     import warnings
 
     import numpy as np
-    from PIL import Image, UnidentifiedImageError
 
+    from odyssey.data.picture import open_picture
     from odyssey.errors import FormatError
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(path)
-        with picture:
-            if picture.size != (size, size):  # before the pixels are unpacked: a small file can hold a huge image
-                raise FormatError(
-                    f"{path}: expected an image of {size}x{size} pixels, as the model was trained on, found "
-                    f"{picture.width}x{picture.height}; resize it, e.g. with Pillow: "
-                    f"Image.open(...).resize(({size}, {size}))"
-                )
-            if picture.mode.startswith("I"):  # 16 bits a pixel; Pillow's conversion would cut them off
-                pixels = (np.asarray(picture, np.float32) / np.float32(65535)).clip(0, 1)
-                return np.repeat(pixels[None], channels, axis=0)
-            pixels = np.asarray(picture.convert("RGB" if channels == 3 else "L"), np.float32) / np.float32(255)
-            return np.ascontiguousarray(pixels.reshape(size, size, channels).transpose(2, 0, 1))
-    except FileNotFoundError:
-        raise
-    except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning, SyntaxError) as error:
-        raise FormatError(f"{path}: expected an image, found something else ({error}); save it as PNG") from error
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise FormatError(f"{path}: expected a complete image, found it damaged ({error}); save it again") from error
+    with warnings.catch_warnings(), open_picture(path) as picture:
+        warnings.simplefilter("ignore")
+        if picture.size != (size, size):  # before the pixels are unpacked: a small file can hold a huge image
+            raise FormatError(
+                f"{path}: expected an image of {size}x{size} pixels, as the model was trained on, found "
+                f"{picture.width}x{picture.height}; resize it, e.g. with Pillow: "
+                f"Image.open(...).resize(({size}, {size}))"
+            )
+        if picture.mode.startswith("I"):  # 16 bits a pixel; Pillow's conversion would cut them off
+            pixels = (np.asarray(picture, np.float32) / np.float32(65535)).clip(0, 1)
+            return np.repeat(pixels[None], channels, axis=0)
+        pixels = np.asarray(picture.convert("RGB" if channels == 3 else "L"), np.float32) / np.float32(255)
+        return np.ascontiguousarray(pixels.reshape(size, size, channels).transpose(2, 0, 1))

@@ -1,8 +1,10 @@
 """Data sets, the loader that hands them out in batches, and what happens to these on the way."""
 
 from odyssey.data.augment import RandomAffine
+from odyssey.data.cifar import load_cifar
 from odyssey.data.dataset import ArrayDataset, Dataset
 from odyssey.data.digits import load_digits
+from odyssey.data.folder import ImageFolder
 from odyssey.data.idx import load_idx, read_idx
 from odyssey.data.images import ImageData, ImageDataset
 from odyssey.data.loader import DataLoader
@@ -24,6 +26,7 @@ __all__ = [
     "Dataset",
     "ImageData",
     "ImageDataset",
+    "ImageFolder",
     "Normalize",
     "RandomAffine",
     "RandomCrop",
@@ -35,6 +38,7 @@ __all__ = [
     "ShardSampler",
     "StratifiedSampler",
     "WeightedSampler",
+    "load_cifar",
     "load_digits",
     "load_idx",
     "read_idx",

@@ -69,9 +69,8 @@ class ImageDataset(Dataset):
 
 
 def standardise(images: Array, mean: PerChannel, std: PerChannel) -> Array:
-    """(images - mean) / std in float32; images (..., C, H, W) in [0, 1]."""
-    channels = images.shape[-3]
-    return (images - _per_channel(mean, channels)) / _per_channel(std, channels)
+    """(images - mean) / std in float32; images in [0, 1], (..., C, H, W) where there is a number for each channel."""
+    return np.asarray((images - _per_channel(mean, images)) / _per_channel(std, images))
 
 
 def byte_table(mean: PerChannel, std: PerChannel, channels: int) -> Array:
@@ -80,14 +79,15 @@ def byte_table(mean: PerChannel, std: PerChannel, channels: int) -> Array:
     return standardise(np.broadcast_to(values, (channels, 1, 256)), mean, std)[:, 0]
 
 
-def _per_channel(value: PerChannel, channels: int) -> Array:
-    """(C, 1, 1) float32."""
-    values = np.asarray(value, np.float32).reshape(-1, 1, 1)
-    if len(values) not in (1, channels):
+def _per_channel(value: PerChannel, images: Array) -> Array:
+    """A float32, or (C, 1, 1) of them."""
+    values = np.asarray(value, np.float32)
+    if values.ndim and values.shape != images.shape[-3:-2]:
         raise ShapeError(
-            f"expected a mean and a deviation for all channels, or for each of {channels}, found {len(values)} numbers"
+            "expected a mean and a deviation for all channels, or for each of "
+            f"{images.shape[-3]}, found {len(values)} numbers"
         )
-    return np.broadcast_to(values, (channels, 1, 1))
+    return values[:, None, None] if values.ndim else values
 
 
 def channel_means(images: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self, TypeAlias
 import numpy as np
 
 from odyssey.data.augment import RandomAffine
+from odyssey.data.cifar import load_cifar
 from odyssey.data.digits import load_digits
 from odyssey.data.images import ImageData
 from odyssey.data.loader import DataLoader
@@ -56,11 +57,7 @@ class ResNet18Recipe(Recipe):
 
     def load_data(self) -> ImageData:
         """The images, standardised; errors as in `odyssey.data.load_cifar`."""
-        if self.data is None:
-            return load_digits(channels=3)
-        from odyssey.data.cifar import load_cifar
-
-        return load_cifar(self.data)
+        return load_digits(channels=3) if self.data is None else load_cifar(self.data)
 
     def trainer(self, data: ImageData) -> Trainer:
         """A Trainer at the very beginning."""
