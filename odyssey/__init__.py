@@ -41,7 +41,7 @@ from odyssey._kernels.activations import (
     tanh_backward,
 )
 from odyssey._kernels.attention import scaled_dot_product_attention, scaled_dot_product_attention_backward
-from odyssey._kernels.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
+from odyssey._kernels.conv import PackedKernel, conv2d, conv2d_backward_input, conv2d_backward_weight
 from odyssey._kernels.conv_transpose import (
     conv_transpose2d,
     conv_transpose2d_backward_input,
@@ -299,6 +299,7 @@ __all__ = [
     "rmsprop_step",
     "sgd_step",
     # packing
+    "PackedKernel",
     "PackedWeight",
     "pack",
     # pooling

@@ -1,12 +1,11 @@
-"""ResNet-18 in odyssey and in PyTorch: the same weights, the same images of CIFAR's size, one step of training or inference.
+"""ResNet-18 in odyssey and in PyTorch: the same weights and images, one step of training or inference.
 
-PyTorch runs in each form that its tuning guide names for a CPU: channels last throughout, the fused optimizer, inference
-mode, batch norms folded by torch.fx, and folded in the usual layout.
+Images have CIFAR's size. PyTorch runs in each form that its tuning guide names for a CPU: channels last throughout, the
+fused optimizer, inference mode, batch norms folded by torch.fx, and folded in the usual layout.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -184,7 +183,8 @@ def _torch_model(torch: Any) -> Any:
             self.bn1 = nn.BatchNorm2d(64)
             inputs = 64
             for i, channels in enumerate((64, 128, 256, 512), 1):
-                setattr(self, f"layer{i}", nn.Sequential(Block(inputs, channels, 1 + (i > 1)), Block(channels, channels, 1)))
+                blocks = Block(inputs, channels, 1 + (i > 1)), Block(channels, channels, 1)
+                setattr(self, f"layer{i}", nn.Sequential(*blocks))
                 inputs = channels
             self.fc = nn.Linear(512, CLASSES)
 
@@ -220,8 +220,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - baseline)
 
 def step_of(who: str, batch: int) -> Callable[[], Any]:
     """A training step of odyssey or torch, with all that belongs to it."""
-    given = "training", *_data(batch)
-    return _odyssey(*given) if who == OURS else _torch(*given)["torch, channels last"]
+    images, labels = _data(batch)
+    if who == OURS:
+        return _odyssey("training", images, labels)
+    return _torch("training", images, labels)["torch, channels last"]
 
 
 def peak_bytes(who: str, batch: int, threads: int) -> int:
@@ -229,5 +231,5 @@ def peak_bytes(who: str, batch: int, threads: int) -> int:
     imports = "" if who == OURS else "import torch, torch.optim, torch.utils.data"
     root = str(Path(__file__).parents[2])
     program = PROGRAM.format(root=root, imports=imports, who=who, batch=batch, threads=threads)
-    done = subprocess.run([sys.executable, "-c", program], env=dict(os.environ), check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     return int(done.stdout)

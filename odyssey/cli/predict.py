@@ -37,7 +37,7 @@ def predict(run: str, image: str, invert: bool) -> None:
     name = config["model"]["name"]
     try:
         model = models[name](**config["model"]["arguments"])
-        mean, std = (np.float32(config["data"][figure]) for figure in ("mean", "std"))
+        mean, std = (np.asarray(config["data"][part], np.float32).ravel().tolist() for part in ("mean", "std"))
         size = int(config["data"]["image_size"])
         classes = [str(name) for name in config["data"]["classes"]]
         if len(classes) != model.num_classes:

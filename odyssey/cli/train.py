@@ -32,7 +32,9 @@ def common(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--reference", is_flag=True, help="Train by the plain NumPy definitions; slow."),
         click.option("--isa", metavar="NAME", help="The instruction set to run on. [default: the best]"),
         click.option("--threads", type=click.IntRange(1), help="Threads a kernel may use. [default: all cores]"),
-        click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same bits."),
+        click.option(
+            "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same bits."
+        ),
     ):
         command = option(command)
     return command
@@ -74,9 +76,9 @@ def lenet5(ctx: click.Context, /, **options: Any) -> None:
 def resnet18(ctx: click.Context, /, **options: Any) -> None:
     """Train ResNet-18 on CIFAR.
 
-    Without --data, on the 1 797 digits that come with scikit-learn, enlarged to 32x32 and a fifth of them held out. Leaves
-    a folder with the model, its configuration, metrics, a curve, a checkpoint, and the checkpoint of the best epoch. Ctrl-C
-    finishes the batch and saves; --resume goes on.
+    Without --data, on the 1 797 digits that come with scikit-learn, enlarged to 32x32 and a fifth of them held out.
+    Leaves a folder with the model, its configuration, metrics, a curve, a checkpoint, and the checkpoint of the best
+    epoch. Ctrl-C finishes the batch and saves; --resume goes on.
     """
     from odyssey.training.resnet18 import ResNet18Recipe
 
@@ -120,8 +122,8 @@ def run(
         assert recipe.epochs is not None
         trainer.callbacks.append(progress(console))
         console.print(
-            f"{recipe.title} on {data.name}: {len(data.train):,} images of {data.image_size}x{data.image_size} to learn "
-            f"from, {len(data.test):,} held out, {len(data.classes)} classes",
+            f"{recipe.title} on {data.name}: {len(data.train):,} images of {data.image_size}x{data.image_size} to "
+            f"learn from, {len(data.test):,} held out, {len(data.classes)} classes",
             soft_wrap=True,
         )
         with stop_on_interrupt(trainer):

@@ -15,8 +15,8 @@ HELD_OUT = 0.2
 def load_digits(channels: int = 1) -> ImageData:
     """The digits, split once and for all into 80 % to learn from and 20 % held out, each class in proportion.
 
-    The images are (N, channels, 32, 32) float32, every channel the same. They come to the same bits on every machine: all
-    sums here are exact.
+    The images are (N, channels, 32, 32) float32, every channel the same. They come to the same bits on every machine:
+    all sums here are exact.
 
     Raises:
         ModuleNotFoundError: scikit-learn, which carries the images, is not installed.

@@ -22,7 +22,7 @@ STAGES = (64, 128, 256, 512)
 
 
 class BasicBlock(Foldable):
-    """relu(norm(conv(relu(norm(conv(x))))) + x), both convolutions 3x3: (N, in_channels, H, W) -> (N, channels, H', W').
+    """relu(norm(conv(relu(norm(conv(x))))) + x), convolutions 3x3: (N, in_channels, H, W) -> (N, channels, H', W').
 
     Args:
         in_channels, channels: of what comes in and what goes out.
@@ -48,6 +48,7 @@ class BasicBlock(Foldable):
         )
 
     def forward(self, x: Tensor | Array) -> Tensor:
+        """(N, in_channels, H, W) -> (N, channels, H', W')."""
         y = self.conv1(x)
         y = self.conv2(y if self.bn1 is None else functional.relu(self.bn1(y)))
         y = y if self.bn2 is None else self.bn2(y)
@@ -60,13 +61,13 @@ class ResNet18(Foldable):
     Args:
         num_classes: how many classes.
         in_channels: 3 for colours.
-        stem: "cifar" begins with a 3x3 convolution and keeps the size, for images of 32x32; "imagenet" begins with a 7x7
-            one of stride 2 and a max pooling, for 224x224, as torchvision's does.
+        stem: "cifar" begins with a 3x3 convolution and keeps the size, for images of 32x32; "imagenet" begins with a
+            7x7 one of stride 2 and a max pooling, for 224x224, as torchvision's does.
         generator: where the initial weights come from; without one they differ from run to run.
 
     Convolutions start as He et al. 2015 derive it (normal, by fan out), norms at 1 and 0, the last layer uniform as in
-    PyTorch. The names of the parameters are torchvision's: see `odyssey.models.resnet18_names` for its files and those of
-    Hugging Face.
+    PyTorch. The names of the parameters are torchvision's: see `odyssey.models.load_resnet18` for its files and those
+    of Hugging Face.
 
     `forward` takes (N, in_channels, H, W) float32 of any size and gives logits (N, num_classes).
 

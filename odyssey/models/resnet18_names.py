@@ -31,7 +31,7 @@ _TO_TRANSFORMERS = (
     (re.compile(r"layer(\d)\.(\d)\.downsample\.1"), lambda m: f"{_layer(m)}.shortcut.normalization"),
     (re.compile(r"fc"), "classifier.1"),
 )
-_COUNTER = "num_batches_tracked"  # batches that a norm has seen: PyTorch keeps them and, with a momentum, reads them nowhere
+_COUNTER = "num_batches_tracked"  # batches that a norm has seen: PyTorch keeps it, and reads it where momentum is None
 
 
 def _layer(match: re.Match[str]) -> str:
@@ -101,8 +101,9 @@ def resnet18_from(state: Mapping[str, Any]) -> ResNet18:
         classes, channels = last.shape[0], first.shape[1]
     except (KeyError, IndexError) as error:
         raise FormatError(
-            "resnet18_from: expected the state of a ResNet-18 by torchvision's names or transformers', with conv1.weight "
-            f"(64, channels, 3, 3) or (64, channels, 7, 7) and fc.weight (classes, 512), found {error!r} wrong; "
+            "resnet18_from: expected the state of a ResNet-18 by torchvision's names or transformers', with "
+            "conv1.weight (64, channels, 3, 3) or (64, channels, 7, 7) and fc.weight (classes, 512), "
+            f"found {error!r} wrong; "
             "was it saved from a model of another kind?"
         ) from error
     model = ResNet18(classes, channels, stem)

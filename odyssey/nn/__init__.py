@@ -28,7 +28,7 @@ from odyssey.nn.containers import Sequential
 from odyssey.nn.conv import Conv2d, ConvTranspose2d
 from odyssey.nn.dropout import Dropout
 from odyssey.nn.embedding import Embedding
-from odyssey.nn.fold import Foldable, fold_batch_norm
+from odyssey.nn.fold import Foldable, FrozenConv2d, fold_batch_norm
 from odyssey.nn.hyper import HyperConnection, HyperHead, ResidualAdd, residual
 from odyssey.nn.linear import Flatten, Linear
 from odyssey.nn.losses import CrossEntropyLoss, MSELoss
@@ -51,6 +51,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "Foldable",
+    "FrozenConv2d",
     "GlobalAvgPool2d",
     "GroupNorm",
     "HardSigmoid",

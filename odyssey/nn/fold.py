@@ -10,10 +10,13 @@ from odyssey.nn.activations import ReLU
 from odyssey.nn.containers import Sequential
 from odyssey.nn.conv import Conv2d
 from odyssey.nn.linear import Linear
-from odyssey.nn.module import Module, Parameter
+from odyssey.nn.module import Buffer, Module, Parameter
 from odyssey.nn.norms import BatchNorm1d, BatchNorm2d
+from odyssey.tensor import ops
+from odyssey.tensor.tape import Array
+from odyssey.tensor.tensor import Tensor
 
-__all__ = ["Foldable", "fold_batch_norm"]
+__all__ = ["Foldable", "FrozenConv2d", "fold_batch_norm"]
 
 M = TypeVar("M", bound=Module)
 
@@ -21,20 +24,45 @@ M = TypeVar("M", bound=Module)
 class Foldable(Module):
     """A Module that calls batch norms right after layers of its own, and can do without.
 
-    A subclass names the pairs in `folds`, and whether a ReLU stands behind the norm: (layer, norm, "relu" or None). When
-    they are folded the layer has taken over norm and activation, and the norm's attribute is None.
+    A subclass names the pairs in `folds`, and whether a ReLU stands behind the norm: (layer, norm, "relu" or None).
+    When they are folded the layer has taken over norm and activation, and the norm's attribute is None.
     """
 
     folds: tuple[tuple[str, str, str | None], ...] = ()
+
+
+class FrozenConv2d(Conv2d):
+    """A Conv2d for inference: its weights are packed once for images of a shape, and cannot be changed or trained.
+
+    Args:
+        layer: the convolution to take options from.
+        weight, bias: what to compute with.
+    """
+
+    def __init__(self, layer: Conv2d, weight: Array, bias: Array) -> None:
+        self.stride, self.padding = layer.stride, layer.padding
+        self.dilation, self.groups, self.activation = layer.dilation, layer.groups, layer.activation
+        self.kernel = odyssey.PackedKernel(weight)
+        self.weight = Buffer(self.kernel.weight)  # type: ignore[assignment]
+        self.bias = Buffer(bias)  # type: ignore[assignment]
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        if isinstance(x, Tensor):
+            if x.requires_grad:  # who asks what the images do to the result
+                return super().forward(x)
+            x = x.data
+        options = self.stride, self.padding, self.dilation, self.groups, self.activation
+        assert self.bias is not None
+        return Tensor(ops.conv2d(x, self.kernel, self.bias.data, *options))
 
 
 def fold_batch_norm(model: M) -> M:
     """A copy of a model for inference, without the batch norms that stand right behind a convolution or linear layer.
 
     Weight and bias of the layer take over what the norm multiplies and adds, with the running statistics: the same
-    function to rounding. Pairs are found in `Sequential`, and in a Module that names them (`Foldable`); a norm that keeps
-    no running statistics, or whose layer has an activation of its own, stays. The model itself is left as it was, the
-    copy is in evaluation mode.
+    function to rounding. A folded convolution is a `FrozenConv2d`, packed at the first call. Pairs are found in
+    `Sequential`, and in a Module that names them (`Foldable`); a norm that keeps no running statistics, or whose layer
+    has an activation of its own, stays. The model itself is left as it was, the copy is in evaluation mode.
 
     Example:
         >>> import odyssey as od
@@ -43,7 +71,7 @@ def fold_batch_norm(model: M) -> M:
         >>> folded = od.nn.fold_batch_norm(model)
         >>> folded
         Sequential(
-          (0): Conv2d(3, 8, kernel_size=(3, 3), activation='relu')
+          (0): FrozenConv2d(3, 8, kernel_size=(3, 3), activation='relu')
         )
         >>> x = np.ones((1, 3, 8, 8), np.float32)
         >>> bool(np.allclose(folded(x).data, model.eval()(x).data, atol=1e-5))
@@ -55,8 +83,10 @@ def fold_batch_norm(model: M) -> M:
             module.layers = _fold_row(module.layers)
         if isinstance(module, Foldable):
             for layer, norm, activation in module.folds:
-                if _fold(getattr(module, layer), getattr(module, norm)):
-                    getattr(module, layer).activation = activation
+                whole = _folded(getattr(module, layer), getattr(module, norm))
+                if whole is not None:
+                    whole.activation = activation  # type: ignore[assignment]
+                    setattr(module, layer, whole)
                     setattr(module, norm, None)
     return folded
 
@@ -64,31 +94,39 @@ def fold_batch_norm(model: M) -> M:
 def _fold_row(layers: tuple[Module, ...]) -> tuple[Module, ...]:
     """Layers of a Sequential without the norms that went into others, and the ReLUs behind these."""
     kept: list[Module] = []
-    was_folded = False
+    whole: Conv2d | Linear | None = None  # the last one kept, if a norm went into it
     for layer in layers:
-        if kept and _fold(kept[-1], layer):
-            was_folded = True
-        elif was_folded and type(layer) is ReLU:
-            kept[-1].activation = "relu"  # type: ignore[attr-defined]
-            was_folded = False
-        else:
+        if whole is not None and type(layer) is ReLU:
+            whole.activation = "relu"
+            whole = None
+            continue
+        whole = _folded(kept[-1], layer) if kept else None
+        if whole is None:
             kept.append(layer)
-            was_folded = False
+        else:
+            kept[-1] = whole
     return tuple(kept)
 
 
-def _fold(layer: Module, norm: Module | None) -> bool:
-    """Make a norm part of a layer, if they are of the kinds that can be."""
+def _folded(layer: Module, norm: Module | None) -> Conv2d | Linear | None:
+    """The layer with the norm in it, if they are of the kinds that can be."""
     if not isinstance(norm, BatchNorm2d if isinstance(layer, Conv2d) else BatchNorm1d):
-        return False
+        return None
     if not isinstance(layer, (Conv2d, Linear)) or layer.activation is not None:
-        return False
+        return None
     if norm.running_mean is None or norm.running_var is None:
-        return False
-    optional = [None if one is None else one.data for one in (norm.weight, norm.bias)]
-    bias = None if layer.bias is None else layer.bias.data
+        return None
+    factor, shift = (None if one is None else one.data for one in (norm.weight, norm.bias))
     weight, bias = odyssey.fold_batch_norm(
-        layer.weight.data, bias, norm.running_mean.data, norm.running_var.data, *optional, norm.eps
+        layer.weight.data,
+        None if layer.bias is None else layer.bias.data,
+        norm.running_mean.data,
+        norm.running_var.data,
+        factor,
+        shift,
+        norm.eps,
     )
+    if isinstance(layer, Conv2d):
+        return FrozenConv2d(layer, weight, bias)
     layer.weight, layer.bias = Parameter(weight), Parameter(bias)
-    return True
+    return layer

@@ -69,8 +69,8 @@ def load_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
 class CheckpointCallback(Callback):
     """Saves the run at the start, when it ends or is stopped, and every so many seconds on the way.
 
-    The one at the start is for the sake of the user whose disk is full: better now than after an hour. Beside `path`, the
-    latest, it can keep those of past epochs; any of them is a checkpoint to resume.
+    The one at the start is for the sake of the user whose disk is full: better now than after an hour. Beside `path`,
+    the latest, it can keep those of past epochs; any of them is a checkpoint to resume.
 
     Args:
         path: the latest checkpoint, `checkpoint.safetensors` say.

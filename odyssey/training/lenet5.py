@@ -33,7 +33,8 @@ class LeNet5Recipe(Recipe):
     Attributes:
         data: a folder of IDX files, or None for the digits.
         split: which of EMNIST's splits, where the folder holds several.
-        lr: the rate rises to it over the first epoch and falls to 0 along a cosine. None takes the optimizer's usual one.
+        lr: the rate rises to it over the first epoch and falls to 0 along a cosine. None takes the optimizer's usual
+            one.
         optimizer: "sgd" (with Nesterov momentum 0.9), "adam" or "adamw".
     """
 

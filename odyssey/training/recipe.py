@@ -45,7 +45,7 @@ class Recipe:
     seed: int = 0
 
     def settled(self) -> Self:
-        """The recipe with nothing left to be chosen: what a run's configuration keeps, and is resumed with from anywhere."""
+        """The recipe with nothing left to be chosen: what a run's configuration keeps, to be resumed from anywhere."""
         return self if self.data is None else replace(self, data=os.path.abspath(self.data))
 
     def load_data(self) -> ImageData:

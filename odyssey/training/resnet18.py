@@ -9,9 +9,10 @@ import numpy as np
 
 from odyssey.data.augment import RandomAffine
 from odyssey.data.cifar import load_cifar
+from odyssey.data.dataset import Dataset
 from odyssey.data.digits import load_digits
 from odyssey.data.images import ImageData
-from odyssey.data.loader import DataLoader
+from odyssey.data.loader import DataLoader, Transform
 from odyssey.data.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip
 from odyssey.models.resnet18 import ResNet18
 from odyssey.optim.schedules import Schedule, cosine
@@ -32,8 +33,8 @@ class ResNet18Recipe(Recipe):
     Attributes:
         data: a folder of CIFAR-10 or CIFAR-100, or None for the digits.
         epochs, batch_size, lr: None takes 100, 128 and 0.1, and for the digits what learns them soonest.
-        schedule: "cosine" (a rise over the first epoch, then half a cosine down to 0), or "step" (a tenth after half of the
-            steps, and again after three quarters).
+        schedule: "cosine" (a rise over the first epoch, then half a cosine down to 0), or "step" (a tenth after half of
+            the steps, and again after three quarters).
         weight_decay: added to the gradient, times the parameter.
         keep_last: how many checkpoints of past epochs to keep, beside the latest and the best.
     """
@@ -65,13 +66,14 @@ class ResNet18Recipe(Recipe):
         assert self.batch_size is not None
         assert self.lr is not None
         model = ResNet18(len(data.classes), 3, generator=np.random.default_rng(self.seed))
+        train: Dataset = data.train
+        augment: Transform
         if self.data is None:  # handwriting leans and wanders, and has a left and a right
-            train, augment = data.train, RandomAffine(degrees=10.0, scale=0.1, shear=0.1, shift=0.08)
+            augment = RandomAffine(degrees=10.0, scale=0.1, shear=0.1, shift=0.08)
         else:  # cut out and mirrored as bytes, and standardised last
             train = data.train.stored()
-            augment = Compose(
-                [RandomCrop(data.image_size, padding=4), RandomHorizontalFlip(), Normalize(data.train.mean, data.train.std)]
-            )
+            standardise = Normalize(data.train.mean, data.train.std)
+            augment = Compose([RandomCrop(data.image_size, padding=4), RandomHorizontalFlip(), standardise])
         loader = DataLoader(train, self.batch_size, shuffle=True, seed=self.seed, transform=augment)
         optimizer = SGD(model.parameters(), self.lr, momentum=0.9, weight_decay=self.weight_decay, nesterov=True)
         return Trainer(model, optimizer, loader, data.test, self._schedule(self.epochs, len(loader)))

@@ -104,7 +104,7 @@ class RunFolder:
             config["model"]["arguments"], config["data"]["classes"], config["training"]
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
-                f"{self.config_path}: expected the configuration of a run of {' or '.join(models)}, found it damaged or another "
-                f"({error}); restore it from where it was copied"
+                f"{self.config_path}: expected the configuration of a run of {' or '.join(models)}, found it damaged "
+                f"or another ({error}); restore it from where it was copied"
             ) from error
         return dict(config)

@@ -130,7 +130,7 @@ def test_states_of_other_models_are_refused():
     state = od.models.resnet18_state(od.models.ResNet18())
     with pytest.raises(FormatError, match="expected the state of a ResNet-18"):
         od.models.resnet18_from({**state, "conv1.weight": np.zeros((64, 3, 5, 5), np.float32)})
-    with pytest.raises(FormatError, match="unexpected: layer1.2.conv1.weight"):
+    with pytest.raises(FormatError, match=r"unexpected: layer1\.2\.conv1\.weight"):
         od.models.resnet18_from({**state, "layer1.2.conv1.weight": np.zeros((64, 64, 3, 3), np.float32)})
     with pytest.raises(ValueError, match="expected names 'torchvision' or 'transformers'"):
         od.models.resnet18_state(od.models.ResNet18(), "timm")

@@ -31,7 +31,7 @@ def test_rows_of_layers_fold_to_the_same_function(bias, affine):
         )
     )  # fmt: skip
     folded = same(model, rng.standard_normal((6, 3, 4, 4), np.float32))
-    assert [type(layer).__name__ for layer in folded] == ["Conv2d", "Conv2d", "ReLU", "Flatten", "Linear"]
+    assert [type(layer).__name__ for layer in folded] == ["FrozenConv2d", "Conv2d", "ReLU", "Flatten", "Linear"]
     assert folded[0].activation == "relu"
     assert len(model) == 8
 
@@ -52,7 +52,7 @@ def test_the_model_itself_is_left_alone():
     folded = nn.fold_batch_norm(model)
     assert model.training
     assert not folded.training
-    folded[0].weight.data[...] = 0
+    folded[0].bias.data[...] = 0
     assert all((before[name] == array).all() for name, array in model.state_dict().items())
 
 
@@ -71,3 +71,26 @@ def test_a_module_names_its_own_pairs():
     folded = same(seen(nn.Sequential(Block())), np.random.default_rng(0).standard_normal((2, 3, 4, 4), np.float32))
     assert folded[0].norm is None
     assert folded[0].conv.activation == "relu"
+
+
+def test_a_folded_convolution_cannot_be_changed_behind_its_packing():
+    folded = nn.fold_batch_norm(nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)))
+    assert list(folded.parameters()) == []
+    with pytest.raises(ValueError, match="read-only"):
+        folded[0].weight.data[...] = 0
+    again = nn.fold_batch_norm(folded)  # nothing left to fold, and a copy all the same
+    x = np.ones((1, 3, 5, 5), np.float32)
+    np.testing.assert_array_equal(again(x).data, folded(x).data)
+    assert again[0].kernel is not folded[0].kernel
+
+
+def test_a_folded_convolution_still_has_a_gradient_with_respect_to_the_images():
+    model = seen(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))
+    values = np.random.default_rng(0).standard_normal((2, 3, 5, 5), np.float32)
+    gradients = []
+    for each in (model, nn.fold_batch_norm(model)):
+        x = od.Tensor(values, requires_grad=True)
+        each(x).sum().backward()
+        gradients.append(x.grad)
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-4, atol=1e-5)
+    assert not nn.fold_batch_norm(model)(od.Tensor(values)).requires_grad

@@ -110,3 +110,15 @@ def test_images_in_colour_are_cut_and_mirrored_as_bytes():
     assert (batch.shape, batch.dtype) == ((4, 3, 8, 8), np.float32)
     plain = data.train.batch(np.arange(9))[0]
     assert not any(np.array_equal(one, other) for one in batch for other in plain)
+
+
+def test_a_folder_of_cifar_is_trained_on(tmp_path):
+    from cifar_files import cifar10
+
+    folder = cifar10(tmp_path / "cifar", each=4)
+    recipe_ = ResNet18Recipe(data=str(folder), epochs=1, batch_size=10).settled()
+    data = recipe_.load_data()
+    trainer = recipe_.trainer(data)
+    trainer.fit(1)
+    assert trainer.history[0]["step"] == 2
+    assert len(data.classes) == 10

@@ -42,12 +42,15 @@ def _race(request: Request, workload: Workload, what: str, count: int, goal: flo
     if count > threads.affinity():
         return open_line(what, "this machine has one processor", setting)
     request.progress(f"ResNet-18 {what}, {setting}")
-    rules = request.rules if workload.batch == 1 else replace(request.rules, min_rounds=min(ROUNDS, request.rules.min_rounds))
+    rules = request.rules
+    if workload.batch > 1:
+        rules = replace(rules, min_rounds=min(ROUNDS, rules.min_rounds))
     with equal_threads(count):
         outcome = race(workload.contenders(count), workload.check, rules)
     best = outcome.fastest([name for name in outcome.samples if name != OURS])
     if best is None:
-        return open_line(what, "; ".join(f"{name} was refused: {why}" for name, why in outcome.refused.items()), setting)
+        refused = "; ".join(f"{name} was refused: {why}" for name, why in outcome.refused.items())
+        return open_line(what, refused, setting)
     note = ", ".join(f"{who} {1e3 * outcome.seconds(who).median:.4g} ms" for who in (OURS, best))
     return judged(what, setting, outcome.ratio(best, OURS), goal, f"x {best}", note=note)
 
