@@ -18,7 +18,7 @@ def _samples(case, dtype):
 
 
 def test_there_is_an_instruction_set_to_test_on():
-    print("usable:", *ISAS, "- built but not usable here:", *(set(odyssey.isa.found()) - set(ISAS)) or "none")
+    print("usable:", *ISAS, "- built but not usable here:", *(set(odyssey.isa.found()) - set(ISAS)) or ["none"])
     assert ISAS
 
 

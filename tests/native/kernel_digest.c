@@ -310,7 +310,7 @@ static void exercise_conv(ody_conv_fn f, ody_conv_fn pack, ody_conv_sizes_fn siz
         {1, 2, 12, 12, 3, 3, 2, 1, 4, 1},  {2, 40, 5, 6, 9, 1, 1, 0, 1, 1},  {19, 3, 3, 3, 5, 3, 1, 1, 1, 1},
         {33, 4, 6, 6, 15, 3, 1, 1, 1, 1},  {18, 4, 6, 7, 2, 3, 2, 1, 1, 2},  {70, 2, 5, 5, 3, 5, 1, 2, 1, 1},
         {1, 45, 10, 10, 8, 3, 1, 1, 1, 1}, {20, 3, 1, 1, 4, 1, 1, 0, 1, 1},
-        {2, 5, 9, 21, 5, 3, 1, 1, 1, 5},   {3, 7, 6, 5, 7, 3, 2, 1, 1, 7},
+        {2, 5, 9, 21, 5, 3, 1, 1, 1, 5},   {3, 7, 6, 5, 7, 3, 2, 1, 1, 7},   {2, 48, 12, 11, 48, 3, 1, 1, 1, 1},
     };
     for (size_t s = 0; s < sizeof shape / sizeof *shape; s++)
         for (int kind = 0; kind < 2; kind++) {
@@ -458,6 +458,106 @@ static void exercise_ody_mixing_fn(ody_mixing_fn f, int bits) {
             }
 }
 
+/* Matrices and vectors of positive numbers, each of an area of its own; what a step writes goes to `out`, begun as numbers. */
+enum { AREA = MOST / 16 };
+static char *area(char *from, size_t number, int bits) { return from + number * AREA * (size_t)bits / 8; }
+static void prepare_positive(int bits) {
+    prepare(bits, 0);
+    for (int i = 0; i < 9; i++) {
+        char *at = i < 5 ? in[i] : out[i - 5];
+        fill(at, MOST, bits, 0);
+        for (size_t k = 0; k < MOST; k++)
+            if (bits == 32) ((float *)at)[k] = fabsf(((float *)at)[k]) / 4 + 0.0625f;
+            else ((double *)at)[k] = fabs(((double *)at)[k]) / 4 + 0.0625;
+    }
+}
+
+static void exercise_ody_sinkhorn_small_fn(ody_sinkhorn_small_fn f, int bits) {
+    static const size_t iterations[] = {1, 3, 40};
+    for (size_t n = 2; n <= ODY_SINKHORN_SMALL; n++)
+        for (int kind = 0; kind < 12; kind++) {
+            prepare_positive(bits);
+            const size_t count = kind % 3 == 2 ? 37 : (size_t)kind % 3 * 8 + 1, k = iterations[kind / 4];
+            ody_sinkhorn_small v = {.x = in[0], .grad = in[1], .out = out[0], .residuals = out[1], .count = count, .n = n,
+                                    .iterations = k, .logits = kind & 1, .columns_first = kind >> 1 & 1,
+                                    .inverse_tau = kind & 1 ? 2 : 1, .add = 0x1p-20, .eps = 0x1p-20};
+            v.workspace = aligned_alloc(64, ODY_SINKHORN_WORKSPACE(n, k));
+            f(&v);
+            free(v.workspace);
+            absorb(out[0], count * n * n, bits);
+            absorb(out[1], 2 * count, bits);
+        }
+}
+
+static void exercise_sinkhorn(ody_sinkhorn_fn f, int bits, size_t most) {
+    static const struct { size_t m, n; } shape[] = {{1, 1}, {3, 40}, {8, 300}, {5, 144}, {7, 16}, {70, 33}, {64, 57}};
+    static const unsigned flags[] = {0, ODY_GIVEN, ODY_FOLD};
+    for (size_t s = 0; s < sizeof shape / sizeof *shape && shape[s].m <= most; s++)
+        for (int kind = 0; kind < 12; kind++) {
+            int far = 0;
+            prepare_positive(bits);
+            ody_sinkhorn v = {.a = in[0], .grad = in[1], .out = out[0], .m = shape[s].m, .n = shape[s].n, .rows = shape[s].m,
+                              .u = area(in[2], 0, bits), .v = area(in[2], 1, bits), .u_next = area(out[1], 0, bits),
+                              .v_next = area(out[1], 1, bits), .partial = area(out[1], 2, bits),
+                              .residuals = area(out[1], 3, bits), .row_by = area(out[1], 4, bits),
+                              .u_grad = area(out[2], 0, bits), .v_grad = area(out[2], 1, bits),
+                              .terms = area(out[2], 2, bits), .row_sums = area(out[2], 3, bits),
+                              .column_sums = area(out[2], 4, bits), .row_terms = area(in[3], 0, bits),
+                              .column_terms = area(in[3], 8, bits), .count = 3, .logits = kind & 1, .joins = kind >> 1 & 1,
+                              .far = &far, .inverse_tau = kind & 1 ? 2 : 1, .add = 0x1p-20, .eps = 0x1p-20, .drift = 1.25,
+                              .column_drift = 0.75, .relaxation = 0.5, .flags = flags[kind / 4]};
+            f(&v);
+            memcpy(area(out[3], 0, bits), &far, sizeof far);
+            for (int k = 0; k < 4; k++) absorb(out[k], MOST / 2, bits);
+        }
+}
+
+static void exercise_transport(ody_transport_fn f, int bits, int writes) {
+    static const struct { size_t m, n; } shape[] = {{1, 1}, {3, 40}, {70, 33}, {20, 300}};
+    static const unsigned flags[] = {0, ODY_GIVEN, ODY_FOLD};
+    for (size_t s = 0; s < sizeof shape / sizeof *shape; s++)
+        for (int kind = 0; kind < 12; kind++) {
+            int lost = 0;
+            double error = 0;
+            prepare_positive(bits);
+            ody_transport v = {.cost = in[0], .a = in[1], .b = area(in[2], 0, bits), .plan = writes || kind & 1 ? out[0] : NULL,
+                               .m = shape[s].m, .n = shape[s].n, .rows = shape[s].m, .f = area(out[1], 0, bits),
+                               .g = area(out[1], 1, bits), .w = area(out[1], 2, bits), .weights = area(out[1], 3, bits),
+                               .partial = area(out[1], 4, bits), .line = area(out[1], 6, bits),
+                               .reg = s == 3 ? 0.001 : 0.25, .relaxation = kind & 2 ? 0.75 : 1, .scale = kind & 1 ? 2 : 1,
+                               .error = &error, .lost = &lost, .flags = flags[kind / 4]};
+            f(&v);
+            memcpy(out[3], &lost, sizeof lost);
+            memcpy(out[3] + 64, &error, sizeof error);
+            for (int k = 0; k < 4; k++) absorb(out[k], MOST / 2, bits);
+        }
+}
+
+/* Points near one another and far, some of them the same, inside the ball and outside. */
+static void exercise_ody_pairs_fn(ody_pairs_fn f, int bits) {
+    static const size_t lengths[] = {1, 5, 16, 33, 130, 300};
+    const size_t item = (size_t)bits / 8, rows = 5, columns = 19;
+    for (int wild = 0; wild < 2; wild++)
+        for (int s = 0; s < 6; s++)
+            for (int kind = 0; kind < 2; kind++) {
+                prepare(bits, wild);
+                const size_t n = lengths[s];
+                for (size_t k = 0; k < MOST && !wild; k++)
+                    if (bits == 32) ((float *)in[0])[k] /= kind ? 64 : 16, ((float *)in[1])[k] /= 16;
+                    else ((double *)in[0])[k] /= kind ? 64 : 16, ((double *)in[1])[k] /= 16;
+                memcpy(in[1], in[0], n * item);
+                memcpy(out[0], in[4], rows * columns * item);
+                const ody_pairs p = {.x = in[0], .y = in[1], .x_size = in[2], .x_gap = in[2] + 64 * item,
+                                     .y_size = in[3], .y_gap = in[3] + 64 * item, .grad = in[4], .out = out[0],
+                                     .x_step = (ptrdiff_t)(n * item), .y_step = (ptrdiff_t)((n + 3) * item),
+                                     .out_step = (ptrdiff_t)((n > columns ? n : columns) * item),
+                                     .grad_step = (ptrdiff_t)(columns * item), .grad_column = (ptrdiff_t)item, .rows = rows,
+                                     .columns = columns, .n = n, .param = {0.5, kind}};
+                f(&p);
+                absorb(out[0], rows * (n > columns ? n : columns), bits);
+            }
+}
+
 int main(void) {
 #define SLOT(type, name, bits)                                                                                         \
     state = 1;                                                                                                         \
@@ -479,6 +579,16 @@ int main(void) {
     state = 1;                                                                                                         \
     hash = 14695981039346656037u;                                                                                      \
     exercise_ody_hyper(TABLE.name, TABLE.workspace, bits, backward);                                                   \
+    printf("%s %016" PRIx64 "\n", #name, hash);
+#define SINKHORN_SLOT(name, bits, most)                                                                                \
+    state = 1;                                                                                                         \
+    hash = 14695981039346656037u;                                                                                      \
+    exercise_sinkhorn(TABLE.name, bits, most);                                                                         \
+    printf("%s %016" PRIx64 "\n", #name, hash);
+#define TRANSPORT_SLOT(name, bits, writes)                                                                             \
+    state = 1;                                                                                                         \
+    hash = 14695981039346656037u;                                                                                      \
+    exercise_transport(TABLE.name, bits, writes);                                                                      \
     printf("%s %016" PRIx64 "\n", #name, hash);
 #define POOL_SLOT(name, bits)                                                                                          \
     state = 1;                                                                                                         \

@@ -34,10 +34,6 @@ def instruction_sets() -> dict[str, list[str]]:
     return eval(table.group(1))["x86_64"]
 
 
-# Their arguments take several calls to make: they are held to one digest over instruction sets and threads from Python.
-FROM_PYTHON = ("ody_sinkhorn_small_fn", "ody_sinkhorn_fn", "ody_transport_fn", "ody_pairs_fn")
-
-
 def slots() -> str:
     """SLOT lines for kernel_digest.c, from the declarations in kernels.h."""
     lines = []
@@ -49,7 +45,7 @@ def slots() -> str:
                 pack = "NULL" if direction == 2 else f"TABLE.{op}_pack_f{bits}"
                 lines.append(f"CONV_SLOT({op}_f{bits}, {pack}, {name}_f{bits}, {bits}, {direction})")
             # Probes measure and compute nothing; of a convolution's slots the one for sizes stands for all.
-            if type_.endswith(("workspace_fn", "sizes_fn", "probe_fn", "conv_fn")) or type_ in FROM_PYTHON:
+            if type_.endswith(("workspace_fn", "sizes_fn", "probe_fn", "conv_fn")):
                 continue
             if type_ in ("ody_attention_fn", "ody_attention_backward_fn"):
                 lines.append(f"ATTENTION_SLOT({type_}, {name}_f{bits}, {name}_workspace_f{bits}, {bits})")
@@ -58,6 +54,12 @@ def slots() -> str:
             elif type_ == "ody_hyper_fn":
                 backward = int(name.endswith("backward"))
                 lines.append(f"HYPER_SLOT({name}_f{bits}, hyper_workspace_f{bits}, {bits}, {backward})")
+            elif type_ == "ody_sinkhorn_fn":
+                most = "ODY_SINKHORN_FEW" if name == "sinkhorn_few" else "MOST"
+                lines.append(f"SINKHORN_SLOT({name}_f{bits}, {bits}, {most})")
+            elif type_ == "ody_transport_fn":
+                writes = int(name == "transport_gradient")
+                lines.append(f"TRANSPORT_SLOT({name}_f{bits}, {bits}, {writes})")
             elif type_ == "ody_pool_fn":
                 lines.append(f"POOL_SLOT({name}_f{bits}, {bits})")
             elif type_ == "ody_gemm_fn":
