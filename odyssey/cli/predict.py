@@ -37,7 +37,7 @@ def predict(run: str, image: str, invert: bool) -> None:
     name = config["model"]["name"]
     try:
         model = models[name](**config["model"]["arguments"])
-        mean, std = (np.asarray(config["data"][part], np.float32).ravel().tolist() for part in ("mean", "std"))
+        mean, std = (_figures(config["data"][part]) for part in ("mean", "std"))
         size = int(config["data"]["image_size"])
         classes = [str(name) for name in config["data"]["classes"]]
         if len(classes) != model.num_classes:
@@ -60,6 +60,11 @@ def predict(run: str, image: str, invert: bool) -> None:
         probabilities = softmax(model.eval()(standardise(pixels, mean, std)[None])).numpy()[0]
     for index in np.argsort(-probabilities, kind="stable")[:SHOWN]:
         click.echo(f"{classes[index]:>3}  {probabilities[index]:7.2%}")
+
+
+def _figures(value: Any) -> float | list[float]:
+    """A mean or deviation of the configuration: one for all channels, or a list of one for each."""
+    return [float(one) for one in value] if isinstance(value, list) else float(value)
 
 
 def read_image(path: Path, size: int, channels: int) -> Any:
