@@ -62,7 +62,7 @@ def lenet5(ctx: click.Context, /, **options: Any) -> None:
 
 @train.command()
 @click.option("--data", metavar="DIR", help="A folder of CIFAR-10 or CIFAR-100. [default: digits]")
-@click.option("--epochs", type=click.IntRange(1), help="How often each image is seen. [default: 100; 4 for the digits]")
+@click.option("--epochs", type=click.IntRange(1), help="How often each image is seen. [default: 100; 5 for the digits]")
 @click.option("--batch-size", type=click.IntRange(1), help="Images per step. [default: 128; 32 for the digits]")
 @click.option("--lr", type=click.FloatRange(0.0), help="The highest learning rate. [default: 0.1; 0.05 for the digits]")
 @click.option("--schedule", type=click.Choice(["cosine", "step"]), default="cosine", show_default=True)
