@@ -29,7 +29,7 @@ asan: build
 	ODYSSEY_LDFLAGS="-fsanitize=address,undefined" \
 	$(BIN)/python setup.py -q build --build-base build/asan
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
-	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc PYTHONPATH=$$(echo build/asan/lib.*) \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONMALLOC=malloc PYTHONSAFEPATH=1 PYTHONPATH=$$(echo $$PWD/build/asan/lib.*) \
 	$(BIN)/pytest -q -p no:cacheprovider $(CHECKED)
 
 tsan:
@@ -37,7 +37,7 @@ tsan:
 
 boundscheck: build
 	ODYSSEY_BOUNDSCHECK=1 $(BIN)/python setup.py -q build --build-base build/boundscheck
-	PYTHONPATH=$$(echo build/boundscheck/lib.*) $(BIN)/pytest -q -p no:cacheprovider $(CHECKED)
+	PYTHONSAFEPATH=1 PYTHONPATH=$$(echo $$PWD/build/boundscheck/lib.*) $(BIN)/pytest -q -p no:cacheprovider $(CHECKED)
 
 clean:
 	rm -rf build dist *.egg-info odyssey/_kernels/*.so

@@ -1,7 +1,7 @@
 """Cross entropy of logits against class labels, and its gradient."""
 from libc.stddef cimport ptrdiff_t, size_t
 from libc.stdint cimport int64_t
-from numpy cimport (NPY_DOUBLE, NPY_FLOAT, NPY_INT32, NPY_INT64, PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE,
+from numpy cimport (NPY_ARRAY_ALIGNED, NPY_DOUBLE, NPY_FLOAT, NPY_INT32, NPY_INT64, PyArray_CHKFLAGS, PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE,
                     PyArray_NDIM, PyArray_STRIDES, PyArray_TYPE, ndarray, npy_intp)
 cimport numpy as cnp
 
@@ -90,6 +90,8 @@ cdef ndarray checked_labels(object given, ndarray logits, object ignore_index, n
         labels = np.array(labels, np.int64)
     else:
         labels = np.ascontiguousarray(labels, np.int64)
+        if not PyArray_CHKFLAGS(labels, NPY_ARRAY_ALIGNED):
+            labels = labels.copy()
     label = <int64_t *> PyArray_DATA(labels)
     taken.total = classes
     taken.divisor = 0

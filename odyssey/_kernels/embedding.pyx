@@ -1,7 +1,7 @@
 """Rows of a table by number, and the gradient of the table."""
 from libc.stddef cimport ptrdiff_t, size_t
 from libc.stdint cimport int64_t
-from numpy cimport (NPY_FLOAT, NPY_INT32, NPY_INT64, PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE,
+from numpy cimport (NPY_ARRAY_ALIGNED, NPY_FLOAT, NPY_INT32, NPY_INT64, PyArray_CHKFLAGS, PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE,
                     PyArray_NDIM, PyArray_SIZE, PyArray_TYPE, ndarray, npy_intp)
 cimport numpy as cnp
 
@@ -31,6 +31,8 @@ cdef ndarray checked_indices(object given, npy_intp rows, const char *op):
         raise DTypeError(f"{op.decode()}: indices must be int64 or int32\n  indices: {describe(indices)}\n"
                          f"  remedy: indices.astype(np.int64), which copies")
     indices = np.asarray(indices, np.int64, order="C")
+    if not PyArray_CHKFLAGS(indices, NPY_ARRAY_ALIGNED):
+        indices = indices.copy()
     index = <const int64_t *> PyArray_DATA(indices)
     with nogil:
         for i in range(count):

@@ -24,23 +24,39 @@ from odyssey.nn.activations import (
     Softplus,
     Tanh,
 )
-from odyssey.nn.containers import Sequential
-from odyssey.nn.conv import Conv2d, ConvTranspose2d
-from odyssey.nn.dropout import Dropout
+from odyssey.nn.attention import MultiHeadAttention
+from odyssey.nn.containers import ModuleList, Residual, Sequential
+from odyssey.nn.conv import Conv2d, ConvTranspose2d, SeparableConv2d
+from odyssey.nn.dropout import Dropout, Dropout2d
 from odyssey.nn.embedding import Embedding
 from odyssey.nn.fold import Foldable, FrozenConv2d, fold_batch_norm
 from odyssey.nn.hyper import HyperConnection, HyperHead, ResidualAdd, residual
-from odyssey.nn.linear import Flatten, Linear
-from odyssey.nn.losses import CrossEntropyLoss, MSELoss
+from odyssey.nn.linear import Flatten, Identity, Linear
+from odyssey.nn.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    FocalLoss,
+    HingeEmbeddingLoss,
+    HingeLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    SmoothL1Loss,
+)
 from odyssey.nn.module import Buffer, Module, Parameter
 from odyssey.nn.norms import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm, RMSNorm
 from odyssey.nn.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from odyssey.nn.summary import Summary, summary
 
 __all__ = [
     "ELU",
     "GELU",
     "SELU",
     "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Buffer",
@@ -48,18 +64,26 @@ __all__ = [
     "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout2d",
     "Embedding",
     "Flatten",
     "Foldable",
     "FrozenConv2d",
+    "FocalLoss",
     "GlobalAvgPool2d",
     "GroupNorm",
     "HardSigmoid",
     "HardSwish",
     "HardTanh",
+    "HingeEmbeddingLoss",
+    "HingeLoss",
+    "HuberLoss",
     "HyperConnection",
     "HyperHead",
+    "Identity",
     "InstanceNorm2d",
+    "KLDivLoss",
+    "L1Loss",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -68,20 +92,27 @@ __all__ = [
     "MaxPool2d",
     "Mish",
     "Module",
+    "ModuleList",
+    "MultiHeadAttention",
     "PReLU",
     "Parameter",
     "RMSNorm",
     "ReLU",
     "ReLU6",
+    "Residual",
     "ResidualAdd",
+    "SeparableConv2d",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
     "Softplus",
+    "Summary",
     "Tanh",
     "fold_batch_norm",
     "functional",
     "init",
     "residual",
+    "summary",
 ]

@@ -15,7 +15,7 @@ from odyssey.nn.module import Module, Parameter
 from odyssey.tensor.tape import Array
 from odyssey.tensor.tensor import Tensor
 
-__all__ = ["Conv2d", "ConvTranspose2d"]
+__all__ = ["Conv2d", "ConvTranspose2d", "SeparableConv2d"]
 
 
 class Conv2d(Module):
@@ -164,3 +164,60 @@ class ConvTranspose2d(Module):
         if self.bias is None:
             parts.append("bias=False")
         return ", ".join(parts)
+
+
+class SeparableConv2d(Module):
+    """A depthwise convolution and then a pointwise one: (N, in_channels, H, W) -> (N, out_channels, H', W').
+
+    Each channel is convolved by itself, and a 1x1 convolution mixes the results (Chollet 2017, Xception): a ninth of
+    the work of a 3x3 convolution, about.
+
+    Args:
+        in_channels, out_channels: the channels.
+        kernel_size, stride, padding, dilation: of the depthwise convolution.
+        depth_multiplier: how many kernels each channel has.
+        bias: whether to add one per output channel, after the pointwise convolution.
+        activation: None, "relu", "tanh", "sigmoid", "gelu" or "silu", after the pointwise convolution.
+        generator: where the initial weights come from; without one they differ from run to run.
+        dtype: float32 or float64.
+
+    Example:
+        >>> import odyssey as od
+        >>> import numpy as np
+        >>> layer = od.nn.SeparableConv2d(8, 16, 3, padding=1)
+        >>> layer(np.zeros((2, 8, 7, 7), np.float32)).shape
+        (2, 16, 7, 7)
+        >>> [(name, p.shape) for name, p in layer.named_parameters()]
+        [('depthwise.weight', (8, 1, 3, 3)), ('pointwise.weight', (16, 8, 1, 1)), ('pointwise.bias', (16,))]
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        dilation: Pair = 1,
+        depth_multiplier: int = 1,
+        bias: bool = True,
+        activation: Activation | None = None,
+        *,
+        generator: np.random.Generator | None = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        if depth_multiplier < 1:
+            raise ValueError(f"SeparableConv2d: expected depth_multiplier from 1 on, found {depth_multiplier}")
+        generator = np.random.default_rng() if generator is None else generator
+        inner = in_channels * depth_multiplier
+        self.depthwise = Conv2d(
+            in_channels, inner, kernel_size, stride, padding, dilation, in_channels, False,
+            generator=generator, dtype=dtype,
+        )  # fmt: skip
+        self.pointwise = Conv2d(
+            inner, out_channels, 1, bias=bias, activation=activation, generator=generator, dtype=dtype
+        )
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        y: Tensor = self.pointwise(self.depthwise(x))
+        return y

@@ -1,4 +1,4 @@
-"""The linear layer, and Flatten, which stands before it."""
+"""The linear layer, Flatten, which stands before it, and Identity, which stands for nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from odyssey.nn.module import Module, Parameter
 from odyssey.tensor.tape import Array
 from odyssey.tensor.tensor import Tensor
 
-__all__ = ["Flatten", "Linear"]
+__all__ = ["Flatten", "Identity", "Linear"]
 
 
 class Linear(Module):
@@ -79,3 +79,10 @@ class Flatten(Module):
 
     def forward(self, x: Tensor | Array) -> Tensor:
         return functional.flatten(x, self.start_axis, self.end_axis)
+
+
+class Identity(Module):
+    """What it is given, where a model's shape asks for a layer and nothing is to be done."""
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        return x if isinstance(x, Tensor) else Tensor(x)

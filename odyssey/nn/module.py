@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from odyssey.errors import DTypeError, FormatError, ShapeError
+from odyssey.nn.hooks import BackwardHook, ForwardHook, ForwardPreHook, Handle, Hooks, call_with_hooks
 from odyssey.tensor.tape import Array
 from odyssey.tensor.tensor import Tensor
 
@@ -116,6 +118,121 @@ class Module:
         for child in self.children():
             yield from child.modules()
 
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This Module, whose name is "", and every one inside, with its dotted name, once, outermost first."""
+        return self._named_modules(prefix, set())
+
+    def _named_modules(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        if id(self) in seen:
+            return
+        seen.add(id(self))
+        yield prefix, self
+        for name, member in self._members():
+            if isinstance(member, Module):
+                yield from member._named_modules(f"{prefix}.{name}" if prefix else name, seen)
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Call `function` with every Module inside, innermost first, and with this one; returns this one.
+
+        Example:
+            >>> import odyssey as od
+            >>> def start(module):
+            ...     if isinstance(module, od.nn.Linear):
+            ...         od.nn.init.zeros_(module.bias)
+            >>> od.nn.Sequential(od.nn.Linear(2, 2)).apply(start)[0].bias.numpy().tolist()
+            [0.0, 0.0]
+        """
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
+    def to(self, dtype: DTypeLike) -> Self:
+        """Convert all parameters and buffers, here and inside, to float32 or float64; returns this Module.
+
+        Each Parameter stays the same object, so that optimizers keep it, with another array and without a gradient.
+        Convert
+        before the first step: an optimizer's state has the dtype that the parameters had.
+
+        Raises:
+            DTypeError: for another dtype.
+        """
+        kind = np.dtype(dtype)
+        if kind not in (np.float32, np.float64):
+            raise DTypeError(f"{type(self).__name__}.to: expected float32 or float64, found {kind}")
+        for _, tensor in self._named_tensors():
+            if tensor.dtype != kind:
+                wanted = tensor.requires_grad
+                tensor.requires_grad = False  # its gradient, and the array kept for the next, have the old dtype
+                tensor.data = tensor.data.astype(kind)
+                tensor.requires_grad = wanted
+        return self
+
+    # ---- hooks ------------------------------------------------------------------------------------------------------
+
+    def register_forward_pre_hook(self, hook: ForwardPreHook) -> Handle:
+        """Have `hook(module, args)` called before each call of this Module; what it returns, if not None, are the args.
+
+        One value that is no tuple stands for one argument. `handle.remove()` ends it. A copy of a Module has no hooks,
+        and a Module without them pays nothing for them.
+
+        Example:
+            >>> import odyssey as od
+            >>> layer = od.nn.ReLU()
+            >>> handle = layer.register_forward_pre_hook(lambda module, args: args[0] + 1.0)
+            >>> layer(od.Tensor([-0.5])).item()
+            0.5
+            >>> handle.remove()
+            >>> layer(od.Tensor([-0.5])).item()
+            0.0
+        """
+        return self._hook("before", hook)
+
+    def register_forward_hook(self, hook: ForwardHook) -> Handle:
+        """Have `hook(module, args, output)` called after each call; what it returns, if not None, is the output.
+
+        Example:
+            >>> import odyssey as od
+            >>> layer, shapes = od.nn.Linear(4, 2), []
+            >>> with layer.register_forward_hook(lambda module, args, output: shapes.append(output.shape)):
+            ...     _ = layer(od.Tensor([[1.0, 2.0, 3.0, 4.0]]))
+            >>> shapes
+            [(1, 2)]
+        """
+        return self._hook("after", hook)
+
+    def register_full_backward_hook(self, hook: BackwardHook) -> Handle:
+        """Have `hook(module, grad_inputs, grad_outputs)` called when a backward pass has gone through this Module.
+
+        Both are tuples of arrays, one for each positional argument and for each element of the output (or the one
+        output); None for what is no Tensor, wants no gradient or got none. What the hook returns, if not None, takes
+        the place of
+        grad_inputs: a tuple, or one array for one argument. If no argument wants a gradient, as in a model's first
+            layer,
+        the hook is called with its output's gradients, before the parameters have theirs.
+
+        Example:
+            >>> import odyssey as od
+            >>> layer, x = od.nn.Tanh(), od.Tensor([0.0], requires_grad=True)
+            >>> handle = layer.register_full_backward_hook(lambda module, by_inputs, by_outputs: print(by_outputs))
+            >>> layer(x).sum().backward()
+            (array([1.], dtype=float32),)
+        """
+        return self._hook("backward", hook)
+
+    def _hook(self, kind: str, hook: Callable[..., Any]) -> Handle:
+        hooks = vars(self).get("_hooks")
+        if hooks is None:
+            hooks = self._hooks = Hooks()
+        cls = type(self)
+        if not getattr(cls.__call__, "looks_for_hooks", False):
+            # Calls of this class, and of no other, look for hooks from now on.
+            cls.__call__ = call_with_hooks(cls.__call__)  # type: ignore[method-assign]
+        return hooks.add(kind, hook)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_hooks"}
+
     # ---- state ------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Array]:
@@ -162,6 +279,17 @@ class Module:
             )
         for name, parameter in own.items():
             np.copyto(parameter.data, arrays[name], casting="same_kind")
+
+    def extra_state(self) -> dict[str, Any]:
+        """What this Module alone must remember beside its arrays to go on to the same bits: plain numbers, for JSON.
+
+        Nothing by default. A Module with some defines `load_extra_state` too; the Trainer keeps both in its
+        checkpoints.
+        """
+        return {}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where `extra_state` was taken."""
 
     # ---- mode and gradients -----------------------------------------------------------------------------------------
 

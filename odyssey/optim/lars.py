@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
-from odyssey.optim.optimizer import Optimizer, _not_negative
+from odyssey.optim.optimizer import Optimizer, Params, _not_negative
 from odyssey.tensor import ops
-from odyssey.tensor.tensor import Tensor
 
 __all__ = ["LARS"]
 
@@ -15,7 +14,7 @@ class LARS(Optimizer):
     """Stochastic gradient descent with momentum and a rate for each parameter, for large batches (You et al. 2017).
 
     Args:
-        params: the Tensors to train, usually `model.parameters()`.
+        params: the Tensors to train, usually `model.parameters()`, or groups of them (see `Optimizer`).
         lr: the global learning rate; may be set between steps.
         momentum: the part of the last step that is kept.
         weight_decay: added to the gradient, times the parameter.
@@ -25,26 +24,34 @@ class LARS(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Params,
         lr: float = 1e-1,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         trust_coefficient: float = 1e-3,
         eps: float = 1e-8,
     ) -> None:
-        super().__init__(params, lr)
-        self.momentum = _not_negative("momentum", momentum)
-        self.weight_decay = _not_negative("weight_decay", weight_decay)
-        self.trust_coefficient = _not_negative("trust_coefficient", trust_coefficient)
-        self.eps = _not_negative("eps", eps)
-        self.slots = ("momentum_buffer",) if momentum else ()
+        settings = {
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "trust_coefficient": trust_coefficient,
+            "eps": eps,
+        }
+        super().__init__(params, settings)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        for name in ("lr", "momentum", "weight_decay", "trust_coefficient", "eps"):
+            _not_negative(name, group[name])
+
+    def _slots_of(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("momentum_buffer",) if group["momentum"] else ()
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        options = self.lr, self.momentum, self.weight_decay, self.trust_coefficient, self.eps
-        for i, p in enumerate(self.params):
-            grad = p.grad
-            if grad is not None:
-                buffer = (self.state[i] or self._start(i))["momentum_buffer"] if self.momentum else None
-                ops.lars_step(p.data, grad, buffer, *options)
+        for i, p, grad, group in self._due():
+            momentum = group["momentum"]
+            buffer = (self.state[i] or self._start(i, group))["momentum_buffer"] if momentum else None
+            options = group["lr"], momentum, group["weight_decay"], group["trust_coefficient"], group["eps"]
+            ops.lars_step(p.data, grad, buffer, *options)
         self.steps += 1

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
-from odyssey.optim.optimizer import Optimizer, _not_negative
+from odyssey.optim.optimizer import Optimizer, Params, _not_negative
 from odyssey.tensor import ops
-from odyssey.tensor.tensor import Tensor
 
 __all__ = ["SGD"]
 
@@ -15,7 +14,7 @@ class SGD(Optimizer):
     """Stochastic gradient descent with momentum, Nesterov's variant and weight decay; PyTorch's formulas.
 
     Args:
-        params: the Tensors to train, usually `model.parameters()`.
+        params: the Tensors to train, usually `model.parameters()`, or groups of them (see `Optimizer`).
         lr: the learning rate; may be set between steps.
         momentum: the part of the last step that is kept.
         dampening: the part of the gradient that is left out of the momentum.
@@ -34,42 +33,49 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Params,
         lr: float = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
     ) -> None:
-        super().__init__(params, lr)
-        self.momentum = _not_negative("momentum", momentum)
-        self.dampening = dampening
-        self.weight_decay = _not_negative("weight_decay", weight_decay)
-        self.nesterov = nesterov
-        if nesterov and (momentum == 0.0 or dampening != 0.0):
+        settings = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+        }
+        super().__init__(params, settings)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        super()._check(group)
+        _not_negative("momentum", group["momentum"])
+        _not_negative("weight_decay", group["weight_decay"])
+        if group["nesterov"] and (group["momentum"] == 0.0 or group["dampening"] != 0.0):
             raise ValueError(
-                f"nesterov: expected momentum above 0 and dampening 0, found {momentum} and {dampening}"
+                f"nesterov: expected momentum above 0 and dampening 0, "
+                f"found {group['momentum']} and {group['dampening']}"
             )
-        self.slots = ("momentum_buffer",) if momentum else ()
+
+    def _slots_of(self, group: dict[str, Any]) -> tuple[str, ...]:
+        return ("momentum_buffer",) if group["momentum"] else ()
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        lr, momentum, dampening, decay, nesterov = (
-            self.lr, self.momentum, self.dampening, self.weight_decay, self.nesterov,
-        )  # fmt: skip
         state = self.state
-        for i, p in enumerate(self.params):
-            grad = p.grad
-            if grad is None:
-                continue
+        for i, p, grad, group in self._due():
+            lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
             if not momentum:
                 ops.sgd_step(p.data, grad, None, lr, 0.0, 0.0, decay)
                 continue
             entry = state[i]
             first = entry is None
             if entry is None:
-                entry = self._start(i)
+                entry = self._start(i, group)
             ops.sgd_step(
-                p.data, grad, entry["momentum_buffer"], lr, momentum, dampening, decay, nesterov, first
+                p.data, grad, entry["momentum_buffer"], lr, momentum, group["dampening"], decay, group["nesterov"],
+                first
             )
         self.steps += 1

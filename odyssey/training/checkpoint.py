@@ -1,7 +1,7 @@
 """Checkpoints: a training run in one file, to go on from to the same bits.
 
-A safetensors file: the arrays of the model as "model.<name>", those of the optimizer as "optimizer.<name>", and the
-rest as JSON in the metadata.
+A safetensors file: the arrays of the model as "model.<name>", those of the optimizer as "optimizer.<name>", averages of
+parameters as "ema.<number>", and the rest as JSON in the metadata.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ def save_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     arrays = {f"model.{name}": array for name, array in trainer.model.state_dict().items()}
     arrays |= {f"optimizer.{name}": array for name, array in optimizer.items()}
     state = {"version": _VERSION, "optimizer_steps": steps, "trainer": trainer.state_dict()}
+    if trainer.ema is not None:
+        averages = trainer.ema.state_dict()
+        state["ema_updates"] = averages.pop("updates")
+        arrays |= {f"ema.{name}": array for name, array in averages.items()}
     save(arrays, path, {_KEY: json.dumps(state)})
 
 
@@ -45,6 +49,7 @@ def load_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     try:
         state = json.loads(metadata[_KEY])
         version, steps, rest = state["version"], state["optimizer_steps"], state["trainer"]
+        updates = state.get("ema_updates")
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise FormatError(
             f"{Path(path)}: expected a checkpoint of a training run, found another safetensors file; "
@@ -55,14 +60,21 @@ def load_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
             f"{Path(path)}: expected checkpoint version {_VERSION}, found {version}; "
             "resume it with the odyssey that wrote it"
         )
-    parts: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {"steps": steps}}
+    if (updates is None) != (trainer.ema is None):
+        raise FormatError(
+            f"{Path(path)}: expected a run with{'out' if trainer.ema is None else ''} averaged parameters, found one "
+            f"with{'out' if updates is None else ''}; make the Trainer as it was made then"
+        )
+    parts: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {"steps": steps}, "ema": {}}
     for name, array in arrays.items():
         part, _, inner = name.partition(".")
         if part not in parts:
-            raise FormatError(f"{Path(path)}: expected arrays of model and optimizer, found {name!r}")
+            raise FormatError(f"{Path(path)}: expected arrays of model, optimizer and averages, found {name!r}")
         parts[part][inner] = array
     trainer.model.load_state_dict(parts["model"])
     trainer.optimizer.load_state_dict(parts["optimizer"])
+    if trainer.ema is not None:
+        trainer.ema.load_state_dict({"updates": updates, **parts["ema"]})
     trainer.load_state_dict(rest)
 
 

@@ -22,18 +22,20 @@ def draw_curve(history: Sequence[dict[str, Any]], path: str | os.PathLike[str], 
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     epochs = [metrics["epoch"] for metrics in history]
+    score = "mae" if history and "train_mae" in history[0] else "accuracy"
     with matplotlib.rc_context({"svg.hashsalt": "odyssey", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2)
         for prefix, label, colour in (("train", "training", "#7a8ca8"), ("test", "held out", "#c2410c")):
             if history and f"{prefix}_loss" in history[0]:
                 left.plot(epochs, [m[f"{prefix}_loss"] for m in history], color=colour, label=label)
-                right.plot(epochs, [m[f"{prefix}_accuracy"] for m in history], color=colour, label=label)
+                right.plot(epochs, [m[f"{prefix}_{score}"] for m in history], color=colour, label=label)
         left.set_yscale("log")
         left.set_ylabel("loss")
-        right.set_ylabel("accuracy")
-        right.yaxis.set_major_formatter(PercentFormatter(1.0))
-        if history:
+        right.set_ylabel("accuracy" if score == "accuracy" else "mean absolute error")
+        if score == "accuracy":
+            right.yaxis.set_major_formatter(PercentFormatter(1.0))
+        if history and score == "accuracy":
             last = history[-1].get("test_accuracy", history[-1]["train_accuracy"])
             right.set_ylim(max(0.0, min(0.9, 2 * last - 1.0)), 1.002)
             right.axhline(last, color="#c2410c", linewidth=0.6, linestyle=":")

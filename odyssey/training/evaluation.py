@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,14 @@ from odyssey.data.dataset import Dataset
 from odyssey.data.loader import DataLoader
 from odyssey.nn import functional
 from odyssey.nn.module import Module
+from odyssey.tensor import ops
 from odyssey.tensor.tape import no_grad
+from odyssey.tensor.tensor import Tensor
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "Loss", "RegressionEvaluation", "Task", "evaluate", "evaluate_regression"]
+
+Loss: TypeAlias = Callable[[Any, Any], Tensor]
+Task: TypeAlias = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,24 @@ class Evaluation:
         return int(a), int(b), int(both[a, b])
 
 
-def evaluate(model: Module, dataset: Dataset, batch_size: int = 256) -> Evaluation:
+@dataclass(frozen=True)
+class RegressionEvaluation:
+    """Loss, mean absolute error, and `r2`, the part of the targets' variance that is explained.
+
+    `r2` is 1 - Σ(target - output)² / Σ(target - mean target)²; where the targets do not vary it is 1 for a perfect
+    output, else 0.
+    """
+
+    loss: float
+    mae: float
+    r2: float
+
+
+def evaluate(model: Module, dataset: Dataset, batch_size: int = 256, loss: Loss | None = None) -> Evaluation:
     """Run a classifier over a data set of (inputs, labels), without gradients.
 
-    The result does not depend on the batch size, nor does the model's mode change.
+    The model's mode does not change, nor does the result depend on the batch size, to the bit; with a loss of your
+    own, a function (logits, labels) -> the mean over the batch, to rounding.
     """
     was_training = model.training
     model.eval()
@@ -55,7 +75,10 @@ def evaluate(model: Module, dataset: Dataset, batch_size: int = 256) -> Evaluati
         with no_grad():
             for inputs, labels in DataLoader(dataset, batch_size):
                 logits = model(inputs)
-                losses.append(functional.cross_entropy(logits, labels, "none").data)
+                if loss is None:
+                    losses.append(functional.cross_entropy(logits, labels, "none").data)
+                else:
+                    losses.append(np.array([loss(logits, labels).item() * len(labels)]))
                 predicted.append(logits.data.argmax(1))
                 wanted.append(labels)
                 classes = logits.shape[1]
@@ -68,4 +91,36 @@ def evaluate(model: Module, dataset: Dataset, batch_size: int = 256) -> Evaluati
         loss=float(np.concatenate(losses).sum(dtype=np.float64) / count),
         accuracy=float(np.trace(confusion) / count),
         confusion=confusion,
+    )
+
+
+def evaluate_regression(
+    model: Module, dataset: Dataset, batch_size: int = 256, loss: Loss = functional.mse_loss
+) -> RegressionEvaluation:
+    """Run a model over a data set of (inputs, numbers of the model's output's shape), without gradients.
+
+    The model's mode does not change. `loss` is a function (output, target) -> the mean over the batch.
+    """
+    was_training = model.training
+    model.eval()
+    total = 0.0
+    outputs: list[Any] = []
+    wanted: list[Any] = []
+    try:
+        with no_grad():
+            for inputs, targets in DataLoader(dataset, batch_size):
+                output = model(inputs)
+                total += loss(output, targets).item() * len(targets)
+                outputs.append(output.data)
+                wanted.append(targets)
+    finally:
+        model.train(was_training)
+    target = np.concatenate(wanted).astype(np.float64)
+    off = np.subtract(np.concatenate(outputs), target, dtype=np.float64)
+    spread = target - ops.mean(target)
+    left, whole = (float(ops.sum(ops.multiply(one, one))) for one in (off, spread))
+    return RegressionEvaluation(
+        loss=total / len(dataset),
+        mae=float(ops.mean(np.abs(off))),
+        r2=1.0 - left / whole if whole else float(left == 0.0),
     )

@@ -32,11 +32,11 @@ class ProgressLines(Callback):
         parts = [
             f"epoch {metrics['epoch']:{width}d}/{trainer.epochs}",
             f"loss {metrics['train_loss']:.4f}",
-            f"accuracy {metrics['train_accuracy']:7.2%}",
+            _score(metrics, "train"),
         ]
-        if "test_accuracy" in metrics:
+        if "test_loss" in metrics:
             parts.append(f"held out: loss {metrics['test_loss']:.4f}")
-            parts.append(f"accuracy {metrics['test_accuracy']:7.2%}")
+            parts.append(_score(metrics, "test"))
         parts.append(f"{metrics['images_per_second']:,.0f} images/s")
         self.console.print("  ".join(parts), highlight=False, soft_wrap=True)
 
@@ -68,7 +68,7 @@ class ProgressBar(Callback):
             expand=True,
         )
         self._task = self._bar.add_task(
-            "", total=trainer.epochs * len(trainer.loader), completed=trainer.step, figures="", epoch=""
+            "", total=trainer.epochs * trainer.steps_per_epoch, completed=trainer.step, figures="", epoch=""
         )
         self._bar.start()
         self._draw(trainer)
@@ -79,9 +79,9 @@ class ProgressBar(Callback):
             self._draw(trainer)
 
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Keep the held-out accuracy in view."""
-        if "test_accuracy" in metrics:
-            self._held_out = f" (held out {metrics['test_accuracy']:.2%})"
+        """Keep the held-out score in view."""
+        if "test_loss" in metrics:
+            self._held_out = f" (held out {_score(metrics, 'test', name='')})"
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Draw the last state."""
@@ -98,15 +98,27 @@ class ProgressBar(Callback):
             return
         running = trainer.running
         if running.seen:
-            loss, accuracy = running.loss / running.seen, running.correct / running.seen
+            now: dict[str, Any] = {"train_loss": running.loss / running.seen}
+            if trainer.task == "classification":
+                now["train_accuracy"] = running.correct / running.seen
+            else:
+                now["train_mae"] = running.error / running.seen
             speed = running.images_per_second
         elif trainer.history:
-            last = trainer.history[-1]
-            loss, accuracy, speed = last["train_loss"], last["train_accuracy"], last["images_per_second"]
+            now, speed = trainer.history[-1], trainer.history[-1]["images_per_second"]
         else:
-            loss = accuracy = speed = 0.0
+            now, speed = {"train_loss": 0.0, "train_accuracy": 0.0}, 0.0
         held_out = self._held_out if self.console.width >= 100 else ""  # 80 columns have no room for it
-        figures = f"loss {loss:.4f}  accuracy {accuracy:.2%}{held_out}  {speed:,.0f} images/s"
+        figures = f"loss {now['train_loss']:.4f}  {_score(now, 'train', width=0)}{held_out}  {speed:,.0f} images/s"
         epoch = f"{min(trainer.epoch + 1, trainer.epochs)}/{trainer.epochs}"
         self._bar.update(self._task, completed=trainer.step, figures=figures, epoch=epoch, refresh=True)
         self._drawn = monotonic()
+
+
+def _score(metrics: dict[str, Any], part: str, name: str | None = None, width: int = 7) -> str:
+    """The accuracy, or a regression's mean absolute error."""
+    if f"{part}_accuracy" in metrics:
+        label, text = "accuracy ", f"{metrics[f'{part}_accuracy']:.2%}"
+    else:
+        label, text = "error ", f"{metrics[f'{part}_mae']:.4g}"
+    return text if name == "" else f"{label}{text:>{width}}"

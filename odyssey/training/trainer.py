@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from time import perf_counter
 from typing import Any
+
+import numpy as np
 
 from odyssey.data.dataset import Dataset
 from odyssey.data.loader import DataLoader
 from odyssey.errors import FormatError
 from odyssey.nn import functional
 from odyssey.nn.module import Module
+from odyssey.optim.clip import clip_grad_norm_
+from odyssey.optim.ema import EMA
 from odyssey.optim.optimizer import Optimizer
-from odyssey.optim.schedules import Schedule, constant
+from odyssey.optim.schedules import ObservingSchedule, Schedule, constant
+from odyssey.tensor import ops
 from odyssey.training.callbacks import Callback
-from odyssey.training.evaluation import Evaluation, evaluate
+from odyssey.training.evaluation import Evaluation, Loss, RegressionEvaluation, Task, evaluate, evaluate_regression
 
 __all__ = ["PHASES", "Running", "Trainer"]
 
@@ -25,11 +31,13 @@ PHASES = ("data", "forward", "backward", "optimizer")
 
 @dataclass
 class Running:
-    """Sums over the batches of the epoch so far."""
+    """Sums over the batches of the epoch so far: `correct` counts what a classifier got right, `error` adds up how far
+    off, in the mean of a sample's elements, a regression was."""
 
     loss: float = 0.0
     correct: int = 0
     seen: int = 0
+    error: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
 
     @property
@@ -40,19 +48,31 @@ class Running:
 
 
 class Trainer:
-    """Trains a classifier.
+    """Trains a classifier, or a model of numbers.
 
-    One step is: a batch from the loader, the forward pass and the cross entropy, the backward pass, the optimizer. The
-    time of each is kept apart. All state is in `state_dict`, and the learning rate follows from the number of the step,
-    so a run that is stopped after any batch and resumed comes to the same bits as one that was not.
+    One step is: a batch from the loader (or several), the forward pass and the loss, the backward pass, the optimizer.
+    The time of each is kept apart. All state is in `state_dict`, and the learning rate follows from the number of the
+    step, so a run that is stopped after any step and resumed comes to the same bits as one that was not.
 
     Args:
-        model: gives logits (N, classes) for inputs.
+        model: gives logits (N, classes) for inputs, or whatever else `loss` compares with a target.
         optimizer: over the model's parameters.
-        loader: gives batches (inputs, labels).
-        held_out: a data set of (inputs, labels) to evaluate on after each epoch.
-        schedule: from the number of the step to a factor on the optimizer's learning rate.
+        loader: gives batches (inputs, targets).
+        held_out: a data set of (inputs, targets) to evaluate on after each epoch.
+        schedule: from the number of the step to a factor on the optimizer's learning rate, that of each group.
         callbacks: told of every batch and epoch, in order.
+        loss: a function (output, target) -> the mean over the batch; the cross entropy for a classifier, the squared
+            difference for a regression, unless given.
+        task: "classification" counts the largest logit against the label as `train_accuracy` and `test_accuracy`;
+            "regression" gives the mean absolute error, `train_mae` and `test_mae`, and `test_r2`, the part of the
+            targets' variance that is explained.
+        clip: the largest 2-norm that the gradients may have, all together; larger ones are scaled down to it.
+        accumulate: how many batches make a step: their gradients are added, each with the weight of its samples, to
+            that of one batch of all of them.
+        ema: averages of the parameters, updated after each step and used for evaluating.
+
+    Raises:
+        ValueError: accumulate is below 1, clip is not positive, or the task is unknown.
 
     Example:
         >>> import odyssey as od
@@ -74,21 +94,53 @@ class Trainer:
         held_out: Dataset | None = None,
         schedule: Schedule | None = None,
         callbacks: Sequence[Callback] = (),
+        *,
+        loss: Loss | None = None,
+        task: Task = "classification",
+        clip: float | None = None,
+        accumulate: int = 1,
+        ema: EMA | None = None,
     ) -> None:
+        if accumulate < 1:
+            raise ValueError(f"Trainer: expected accumulate from 1 on, found {accumulate}")
+        if clip is not None and not clip > 0.0:
+            raise ValueError(f"Trainer: expected a positive clip, found {clip}; None clips nothing")
+        if task not in ("classification", "regression"):
+            raise ValueError(f"Trainer: expected task 'classification' or 'regression', found {task!r}")
         self.model = model
         self.optimizer = optimizer
         self.loader = loader
         self.held_out = held_out
         self.schedule = constant() if schedule is None else schedule
         self.callbacks = list(callbacks)
-        self.base_lr = optimizer.lr
+        self.task: Task = task
+        self.loss: Loss = loss or (functional.cross_entropy if task == "classification" else functional.mse_loss)
+        self.clip = clip
+        self.accumulate = accumulate
+        self.ema = ema
+        self.base_lrs: list[float] = [group["lr"] for group in optimizer.param_groups]
         self.epochs = 0
         self.epoch = 0  # complete ones
         self.step = 0
         self.running = Running()
         self.history: list[dict[str, Any]] = []
-        self.evaluation: Evaluation | None = None  # the latest
+        self.evaluation: Evaluation | None = None  # the latest of a classifier
+        self.regression: RegressionEvaluation | None = None  # the latest of a regression
         self.stopped = False
+
+    @property
+    def base_lr(self) -> float:
+        """What the schedule's factor is applied to, of the first group. Setting it sets that of all groups."""
+        return self.base_lrs[0]
+
+    @base_lr.setter
+    def base_lr(self, value: float) -> None:
+        self.base_lrs = [value] * len(self.base_lrs)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How often the optimizer steps in an epoch."""
+        return -(-len(self.loader) // self.accumulate)
 
     def stop(self) -> None:
         """Ask `fit` to return after the batch it is at. Can be called from a signal handler or another thread."""
@@ -118,42 +170,72 @@ class Trainer:
         batches = iter(self.loader)
         while not self.stopped:
             began = perf_counter()
-            batch = next(batches, None)
-            if batch is None:
+            taken = self._take(batches)
+            if not taken:
                 self._end_epoch()
                 return
-            self._step(batch, began)
+            self._step(taken, began)
             for callback in self.callbacks:
                 callback.on_batch_end(self)
 
-    def _step(self, batch: tuple[Any, ...], began: float) -> None:
-        inputs, labels = batch
+    def _take(self, batches: Iterator[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The batches of the next step; none at the end of the epoch.
+
+        The loader is not asked for a batch after the last: it would go on to the next epoch before this one's step is
+        done, and a checkpoint in between would lose it.
+        """
+        first = next(batches, None)
+        if first is None:
+            return []
+        if self.accumulate == 1:
+            return [first]
+        done = (self.step - self.epoch * self.steps_per_epoch) * self.accumulate
+        more = min(self.accumulate, len(self.loader) - done) - 1
+        return [first, *(next(batches) for _ in range(more))]
+
+    def _step(self, taken: list[tuple[Any, ...]], began: float) -> None:
         running, seconds, optimizer = self.running, self.running.seconds, self.optimizer
-        at_forward = perf_counter()
-        logits = self.model(inputs)
-        loss = functional.cross_entropy(logits, labels)
-        at_backward = perf_counter()
-        loss.backward()
+        total = sum(len(targets) for _, targets in taken)
+        at_end = perf_counter()
+        seconds["data"] += at_end - began
+        for inputs, targets in taken:
+            at_forward, count = at_end, len(targets)
+            output = self.model(inputs)
+            loss = self.loss(output, targets)
+            at_backward = perf_counter()
+            (loss if count == total else functional.scale(loss, count / total)).backward()
+            at_end = perf_counter()
+            seconds["forward"] += at_backward - at_forward
+            seconds["backward"] += at_end - at_backward
+            value = loss.item()
+            if not isfinite(value):
+                raise self._not_finite("loss", value)
+            running.loss += value * count
+            if self.task == "classification":
+                running.correct += int((output.data.argmax(1) == targets).sum())
+            else:
+                running.error += _mean_error(output.data, targets) * count
+            running.seen += count
         at_optimizer = perf_counter()
-        optimizer.lr = self.base_lr * self.schedule(self.step)
+        factor = self.schedule(self.step)
+        for group, lr in zip(optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = lr * factor
+        if self.clip is not None:
+            norm = clip_grad_norm_(optimizer.params, self.clip)
+            if not isfinite(norm):
+                raise self._not_finite("norm of the gradients", norm)
         optimizer.step()
         optimizer.zero_grad()
-        at_end = perf_counter()
-        seconds["data"] += at_forward - began
-        seconds["forward"] += at_backward - at_forward
-        seconds["backward"] += at_optimizer - at_backward
-        seconds["optimizer"] += at_end - at_optimizer
-        count = len(labels)
-        value = loss.item()
-        if not isfinite(value):
-            raise FloatingPointError(
-                f"training: expected a finite loss, found {value} at step {self.step + 1} with a learning rate of "
-                f"{optimizer.lr:g}; choose a lower one"
-            )
-        running.loss += value * count
-        running.correct += int((logits.data.argmax(1) == labels).sum())
-        running.seen += count
+        if self.ema is not None:
+            self.ema.update()
+        seconds["optimizer"] += perf_counter() - at_optimizer
         self.step += 1
+
+    def _not_finite(self, what: str, value: float) -> FloatingPointError:
+        return FloatingPointError(
+            f"training: expected a finite {what}, found {value} at step {self.step + 1} with a learning rate of "
+            f"{self.base_lr * self.schedule(self.step):g}; choose a lower one"
+        )
 
     def _end_epoch(self) -> None:
         self.epoch += 1
@@ -163,19 +245,41 @@ class Trainer:
             "step": self.step,
             "lr": self.base_lr * self.schedule(self.step - 1),
             "train_loss": running.loss / running.seen,
-            "train_accuracy": running.correct / running.seen,
         }
+        if self.task == "classification":
+            metrics["train_accuracy"] = running.correct / running.seen
+        else:
+            metrics["train_mae"] = running.error / running.seen
         began = perf_counter()
         if self.held_out is not None:
-            self.evaluation = evaluate(self.model, self.held_out)
-            metrics["test_loss"] = self.evaluation.loss
-            metrics["test_accuracy"] = self.evaluation.accuracy
+            metrics |= self._evaluate(self.held_out)
         metrics["images_per_second"] = running.images_per_second
         metrics["seconds"] = {**running.seconds, "evaluation": perf_counter() - began}
         self.running = Running()
         self.history.append(metrics)
+        if isinstance(self.schedule, ObservingSchedule):
+            self._tell(self.schedule, metrics)
         for callback in self.callbacks:
             callback.on_epoch_end(self, metrics)
+
+    def _evaluate(self, held_out: Dataset) -> dict[str, float]:
+        """Evaluate, with the averaged parameters where there are some."""
+        with nullcontext() if self.ema is None else self.ema.applied():
+            if self.task == "regression":
+                found = self.regression = evaluate_regression(self.model, held_out, loss=self.loss)
+                return {"test_loss": found.loss, "test_mae": found.mae, "test_r2": found.r2}
+            loss = None if self.loss is functional.cross_entropy else self.loss
+            result = self.evaluation = evaluate(self.model, held_out, loss=loss)
+            return {"test_loss": result.loss, "test_accuracy": result.accuracy}
+
+    @staticmethod
+    def _tell(schedule: ObservingSchedule, metrics: dict[str, Any]) -> None:
+        if schedule.metric not in metrics:
+            raise ValueError(
+                f"training: expected the schedule's metric {schedule.metric!r} among the epoch's, found "
+                f"{', '.join(metrics)}; give a held-out data set, or name another"
+            )
+        schedule.observe(metrics[schedule.metric])
 
     def seconds(self) -> dict[str, float]:
         """Where the time went, over all epochs and the one begun: each phase, and evaluation."""
@@ -186,30 +290,61 @@ class Trainer:
         return total
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the arrays of model and optimizer: plain numbers, lists and dicts."""
-        return {
+        """All but the arrays of model, optimizer and averages: plain numbers, lists and dicts."""
+        state = {
             "epoch": self.epoch,
             "step": self.step,
             "running": asdict(self.running),
             "history": self.history,
             "loader": self.loader.state_dict(),
+            "accumulate": self.accumulate,
+            "modules": {name: extra for name, module in self._modules() if (extra := module.extra_state())},
         }
+        if isinstance(self.schedule, ObservingSchedule):
+            state["schedule"] = self.schedule.state_dict()
+        return state
+
+    def _modules(self) -> Iterator[tuple[str, Module]]:
+        """The model's Modules, by name; none where the model is a class of the user's own."""
+        return self.model.named_modules() if isinstance(self.model, Module) else iter(())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken.
 
         Raises:
-            FormatError: the state is not a Trainer's, or does not fit this one's loader.
+            FormatError: the state is not a Trainer's, or does not fit this one's loader, schedule or `accumulate`.
         """
         try:
             running = Running(**state["running"])
             if set(running.seconds) != set(PHASES):
                 raise KeyError("seconds")
             epoch, step, history = int(state["epoch"]), int(state["step"]), list(state["history"])
-            loader = state["loader"]
+            loader, accumulate = state["loader"], int(state.get("accumulate", 1))
+            extras, schedule = dict(state.get("modules", {})), state.get("schedule")
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"Trainer: expected the state of a training run, found it incomplete ({error!r})"
             ) from error
+        if accumulate != self.accumulate:
+            raise FormatError(
+                f"Trainer: expected the state of a run with accumulate={self.accumulate}, found {accumulate}; "
+                "make the Trainer as it was made then"
+            )
+        if isinstance(self.schedule, ObservingSchedule) != (schedule is not None):
+            raise FormatError(
+                "Trainer: expected the state of a run whose schedule "
+                + ("is told a metric, found none of one" if schedule is None else "has none, found one")
+                + "; make the Trainer as it was made then"
+            )
         self.loader.load_state_dict(loader)
+        if isinstance(self.schedule, ObservingSchedule) and schedule is not None:
+            self.schedule.load_state_dict(schedule)
+        for name, module in self._modules():
+            if name in extras:
+                module.load_extra_state(extras[name])
         self.running, self.epoch, self.step, self.history = running, epoch, step, history
+
+
+def _mean_error(output: Any, targets: Any) -> float:
+    """The mean of |output - target|, in double."""
+    return float(ops.mean(np.abs(output.astype(np.float64) - targets)))

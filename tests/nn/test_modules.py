@@ -282,3 +282,135 @@ def test_dropout_draws_anew_in_training_and_rests_in_evaluation():
     assert layer.eval()(x).data is x
     with pytest.raises(ValueError, match="p in"):
         nn.Dropout(1.5)
+
+
+def test_named_modules_come_outermost_first_and_once():
+    net = Net()
+    net.again = net.first
+    assert [name for name, _ in net.named_modules()] == [
+        "", "first", "blocks.0", "blocks.1", "blocks.1.0", "blocks.1.1", "heads.a",
+    ]  # fmt: skip
+    assert dict(net.named_modules("net"))["net.blocks.1"] is net.blocks[1]
+
+
+def test_apply_reaches_everything_inside_first():
+    net, seen = Net(), []
+    assert net.apply(seen.append) is net
+    assert seen[-1] is net
+    assert set(map(id, seen)) == set(map(id, net.modules()))
+
+
+def test_to_converts_parameters_and_buffers_and_training_goes_on():
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    parameters = list(net.parameters())
+    x = np.ones((5, 3), np.float32)
+    net(x).sum().backward()
+    net.zero_grad()  # the arrays kept for the next gradients are float32
+    assert net.to(np.float64) is net
+    assert {array.dtype for array in net.state_dict().values()} == {np.dtype(np.float64)}
+    assert all(a is b for a, b in zip(net.parameters(), parameters, strict=True))
+    y = net(np.random.default_rng(0).normal(size=(5, 3)))
+    y.sum().backward()
+    assert {y.dtype, *(p.grad.dtype for p in parameters)} == {np.dtype(np.float64)}
+    assert not any(b.requires_grad for b in net.buffers())
+    with pytest.raises(DTypeError, match="expected float32 or float64, found int32"):
+        net.to(np.int32)
+
+
+def test_a_module_list_is_a_list_of_members():
+    layers = nn.ModuleList([nn.Linear(2, 2), nn.Tanh()])
+    layers.insert(0, nn.ReLU())
+    layers.append(nn.Linear(2, 1))
+    assert [type(layer).__name__ for layer in layers] == ["ReLU", "Linear", "Tanh", "Linear"]
+    assert [name for name, _ in layers.named_parameters()] == ["1.weight", "1.bias", "3.weight", "3.bias"]
+    layers[1] = nn.Identity()
+    del layers[2]
+    assert len(layers) == 3
+    assert isinstance(layers[1], nn.Identity)
+    assert [name for name, _ in layers.named_parameters()] == ["2.weight", "2.bias"]
+    for act in (layers.append, lambda layer: layers.__setitem__(0, layer)):
+        with pytest.raises(TypeError, match="expected Modules, found int"):
+            act(3)
+
+
+def test_residual_adds_its_layers_to_what_they_were_given():
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 5)).astype(np.float32)
+    body, shortcut = nn.Conv2d(4, 8, 3, padding=1), nn.Conv2d(4, 8, 1)
+    np.testing.assert_array_equal(nn.Residual(body, shortcut=shortcut)(x).data, shortcut(x).data + body(x).data)
+    np.testing.assert_array_equal(nn.Residual(nn.ReLU(), nn.Tanh())(x).data, x + od.tanh(od.relu(x)))
+    names = [name for name, _ in nn.Residual(body, shortcut=shortcut).named_parameters()]
+    assert names == ["body.0.weight", "body.0.bias", "shortcut.weight", "shortcut.bias"]
+
+
+def test_a_separable_convolution_is_one_full_convolution():
+    """Of the kernels' products: pointwise weight times depthwise kernel."""
+    layer = nn.SeparableConv2d(3, 5, (3, 2), stride=2, padding=1, depth_multiplier=2, activation="relu", dtype=np.float64)
+    depthwise, pointwise = layer.depthwise.weight.data, layer.pointwise.weight.data
+    weight = (pointwise.reshape(5, 3, 2, 1, 1) * depthwise.reshape(1, 3, 2, 3, 2)).sum(2)
+    x = np.random.default_rng(0).normal(size=(2, 3, 7, 6))
+    expected = od.conv2d(x, weight, layer.pointwise.bias.data, 2, 1, activation="relu")
+    np.testing.assert_allclose(layer(x).data, expected, rtol=1e-12, atol=1e-14)
+    with pytest.raises(ValueError, match="depth_multiplier"):
+        nn.SeparableConv2d(3, 5, 3, depth_multiplier=0)
+
+
+def test_dropout2d_drops_whole_channels():
+    x = np.ones((30, 20, 3, 3), np.float32)
+    layer = nn.Dropout2d(0.25, generator=np.random.default_rng(0))
+    first, second = layer(x).data, layer(x).data
+    assert (first == first[:, :, :1, :1]).all()
+    assert set(first.ravel().tolist()) == {0.0, np.float32(1 / 0.75).item()}
+    assert (first == 0).mean() == pytest.approx(0.25, abs=0.05)
+    assert not np.array_equal(first, second)
+    assert layer.eval()(x).data is x
+    t = od.Tensor(x, requires_grad=True)
+    assert layer.eval()(t) is t
+    layer.train()
+    layer(t).sum().backward()
+    assert (t.grad == t.grad[:, :, :1, :1]).all()
+    with pytest.raises(ValueError, match="Dropout2d: expected p in"):
+        nn.Dropout2d(-0.5)
+    with pytest.raises(ShapeError, match=r"dropout2d: expected \(N, C, ...\), found \(3,\)"):
+        layer(np.ones(3, np.float32))
+
+
+def test_dropout_goes_on_where_its_state_was_taken():
+    x = np.ones(100, np.float32)
+    one, two = nn.Dropout(0.5), nn.Dropout(0.5)
+    one(x)
+    two.load_extra_state(one.extra_state())
+    assert np.array_equal(one(x).data, two(x).data)
+    assert nn.ReLU().extra_state() == {}
+    nn.ReLU().load_extra_state({})
+
+
+def test_identity_is_what_it_is_given():
+    x = np.ones(3, np.float32)
+    t = od.Tensor(x)
+    assert nn.Identity()(t) is t
+    assert nn.Identity()(x).data is x
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        (nn.Conv2d(4, 6, (3, 2), groups=2, bias=False), "Conv2d(4, 6, kernel_size=(3, 2), groups=2, bias=False)"),
+        (
+            nn.ConvTranspose2d(4, 6, 3, stride=2, output_padding=1, groups=2, bias=False),
+            "ConvTranspose2d(4, 6, kernel_size=(3, 3), stride=2, output_padding=1, groups=2, bias=False)",
+        ),
+        (nn.Dropout2d(0.25), "Dropout2d(0.25)"),
+        (nn.Embedding(7, 3, padding_idx=1), "Embedding(7, 3, padding_idx=1)"),
+        (nn.BatchNorm1d(3, affine=False), "BatchNorm1d(3, eps=1e-05, momentum=0.1, affine=False)"),
+        (nn.MSELoss(), "MSELoss(reduction='mean')"),
+        (nn.KLDivLoss("batchmean", log_target=True), "KLDivLoss(reduction='batchmean', log_target=True)"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_layers_show_their_settings(layer, text):
+    assert repr(layer) == text
+
+
+def test_transposed_convolutions_refuse_groups_that_do_not_divide():
+    with pytest.raises(ShapeError, match="ConvTranspose2d: expected in_channels and out_channels divisible by groups"):
+        nn.ConvTranspose2d(4, 3, 3, groups=2)

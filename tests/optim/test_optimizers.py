@@ -21,8 +21,8 @@ def sgd(w, grads, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=Fa
     return w
 
 
-def adam(w, grads, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled=False):
-    m = v = np.zeros_like(w)
+def adam(w, grads, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled=False, amsgrad=False):
+    m = v = most = np.zeros_like(w)
     for t, grad in enumerate(grads, 1):
         g = grad(w)
         if decoupled:
@@ -31,7 +31,9 @@ def adam(w, grads, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, decoupled
             g = g + weight_decay * w
         m = betas[0] * m + (1 - betas[0]) * g
         v = betas[1] * v + (1 - betas[1]) * g * g
-        w = w - lr * (m / (1 - betas[0] ** t)) / (np.sqrt(v / (1 - betas[1] ** t)) + eps)
+        most = np.maximum(most, v)
+        size = np.sqrt((most if amsgrad else v) / (1 - betas[1] ** t))
+        w = w - lr * (m / (1 - betas[0] ** t)) / (size + eps)
     return w
 
 
@@ -74,7 +76,9 @@ CASES = [
     ("SGD", {"lr": 0.05, "weight_decay": 0.1}, sgd),
     ("Adam", {"lr": 0.1}, adam),
     ("Adam", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1}, adam),
+    ("Adam", {"lr": 0.5, "betas": (0.5, 0.6), "weight_decay": 0.1, "amsgrad": True}, adam),
     ("AdamW", {"lr": 0.1, "weight_decay": 0.1}, lambda *a, **k: adam(*a, decoupled=True, **k)),
+    ("AdamW", {"lr": 0.5, "betas": (0.5, 0.6), "weight_decay": 0.01, "amsgrad": True}, lambda *a, **k: adam(*a, decoupled=True, **k)),
     ("RMSprop", {"lr": 0.1}, rmsprop),
     ("RMSprop", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}, rmsprop),
     ("RMSprop", {"lr": 0.1, "centered": True, "alpha": 0.8}, rmsprop),
@@ -105,16 +109,23 @@ def test_steps_follow_the_formula(name, options, formula):
 
 @pytest.mark.parametrize(("name", "options", "formula"), CASES, ids=str)
 def test_steps_are_pytorchs(name, options, formula):
+    """Twenty of them, each looked at, on two parameters whose gradients vary as those of batches do."""
     torch = pytest.importorskip("torch")
     if name == "LARS":
         pytest.skip("PyTorch has no LARS")
-    w = torch.tensor(START, requires_grad=True)
-    opt = getattr(torch.optim, name)([w], **options)
-    for _ in range(6):
-        opt.zero_grad()
-        (w * w * torch.tensor(SCALE)).sum().backward()
+    rng = np.random.default_rng(0)
+    starts = [rng.normal(size=shape) for shape in ((3, 5), (7,))]
+    ours = [od.Tensor(start.copy(), requires_grad=True) for start in starts]
+    theirs = [torch.tensor(start, requires_grad=True) for start in starts]
+    opt, peer = getattr(od.optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
+    for _ in range(20):
+        for own, other in zip(ours, theirs, strict=True):
+            grad = rng.normal(size=own.shape) + own.data
+            own.grad, other.grad = grad.copy(), torch.tensor(grad)
         opt.step()
-    np.testing.assert_allclose(run(name, options), w.detach().numpy(), rtol=1e-12, atol=1e-15)
+        peer.step()
+        for own, other in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(own.data, other.detach().numpy(), rtol=1e-10, atol=1e-13)
 
 
 @pytest.mark.parametrize(("name", "options", "formula"), CASES, ids=str)
@@ -206,6 +217,10 @@ def test_a_foreign_state_is_refused_and_changes_nothing():
         ("SGD", {"nesterov": True}, "nesterov: expected momentum above 0"),
         ("Adam", {"betas": (1.0, 0.9)}, "betas: expected two numbers in"),
         ("AdamW", {"eps": -1.0}, "eps: expected"),
+        ("RMSprop", {"alpha": 1.5}, "alpha: expected a number in"),
+        ("Adagrad", {"lr_decay": -1.0}, "lr_decay: expected"),
+        ("LARS", {"trust_coefficient": -1.0}, "trust_coefficient: expected"),
+        ("RiemannianAdam", {"betas": (0.9, 1.0)}, "betas: expected"),
     ],
 )
 def test_senseless_settings_are_refused(name, options, message):
@@ -220,14 +235,115 @@ def test_what_is_not_a_parameter_is_refused():
         od.optim.SGD([od.Tensor([1.0])])
 
 
-def test_cosine_rises_and_falls():
-    factor = od.optim.cosine(total=100, warmup=10, floor=0.1)
-    values = [factor(step) for step in range(120)]
-    assert values[9] == 1.0
-    assert values[99] < 0.102
-    assert values[100:] == [pytest.approx(0.1)] * 20
-    assert values[:10] == sorted(values[:10])
-    assert values[10:] == sorted(values[10:], reverse=True)
-    assert od.optim.constant()(5) == 1.0
-    with pytest.raises(ValueError, match="warmup"):
-        od.optim.cosine(total=1, warmup=2)
+def test_values_are_clipped_element_by_element():
+    first, unused = od.Tensor([3.0, -4.0, 0.25], requires_grad=True), od.Tensor([1.0], requires_grad=True)
+    first.grad = np.float32([3.0, -4.0, 0.25])
+    od.optim.clip_grad_value_([first, unused], 0.5)
+    assert first.grad.tolist() == [0.5, -0.5, 0.25]
+    od.optim.clip_grad_value_(first, 0.0)
+    assert not first.grad.any()
+    for bad in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="clip_grad_value_: expected clip_value from 0 on"):
+            od.optim.clip_grad_value_(first, bad)
+
+
+# ---- groups ------------------------------------------------------------------------------------------------------------
+
+
+def pair():
+    return [od.Tensor(START.copy(), requires_grad=True) for _ in range(2)]
+
+
+GROUPS = [
+    ("SGD", {"lr": 0.1, "momentum": 0.9}, {"lr": 0.01, "weight_decay": 0.1, "momentum": 0.0}),
+    ("SGD", {"lr": 0.1}, {"momentum": 0.5, "nesterov": True}),
+    ("Adam", {"lr": 0.1}, {"betas": (0.5, 0.6), "amsgrad": True}),
+    ("AdamW", {"lr": 0.1, "weight_decay": 0.1}, {"weight_decay": 0.0}),
+    ("RMSprop", {"lr": 0.1}, {"centered": True, "momentum": 0.9}),
+    ("Adagrad", {"lr": 0.1}, {"lr_decay": 0.1, "initial_accumulator_value": 0.5}),
+    ("LARS", {"lr": 0.1}, {"momentum": 0.0}),
+]
+
+
+def steps(opt, params, count):
+    for _ in range(count):
+        opt.zero_grad()
+        sum(((w * w * SCALE).sum() for w in params), od.Tensor(np.zeros(()))).backward()
+        opt.step()
+
+
+@pytest.mark.parametrize(("name", "usual", "own"), GROUPS, ids=str)
+def test_each_group_has_its_own_settings(name, usual, own):
+    first, second = pair()
+    opt = getattr(od.optim, name)([{"params": first}, {"params": [second], **own}], **usual)
+    steps(opt, (first, second), 6)
+    np.testing.assert_array_equal(first.data, run(name, usual))
+    np.testing.assert_array_equal(second.data, run(name, {**usual, **own}))
+
+
+@pytest.mark.parametrize(("name", "usual", "own"), GROUPS, ids=str)
+def test_groups_resume_to_the_same_bits(name, usual, own):
+    def make(params):
+        return getattr(od.optim, name)([{"params": params[:1], **own}, {"params": params[1:]}], **usual)
+
+    whole, parts = pair(), pair()
+    steps(make(whole), whole, 7)
+    one = make(parts)
+    steps(one, parts, 3)
+    two = make(parts)
+    two.load_state_dict(one.state_dict())
+    steps(two, parts, 4)
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_the_learning_rate_of_all_groups_and_of_one():
+    first, second = pair()
+    opt = od.optim.SGD([{"params": [first], "lr": 0.5}, {"params": [second]}], lr=0.25)
+    assert [group["lr"] for group in opt.param_groups] == [0.5, 0.25]
+    assert opt.lr == 0.5
+    opt.lr = 0.125
+    assert [group["lr"] for group in opt.param_groups] == [0.125, 0.125]
+    opt.param_groups[1]["lr"] = 0.0
+    steps(opt, (first, second), 1)
+    assert not np.array_equal(first.data, START)
+    assert np.array_equal(second.data, START)
+
+
+def test_groups_on_the_ball_move_by_their_own_rates():
+    def point():
+        return od.Tensor(np.array([[0.3, 0.4]]), requires_grad=True)
+
+    for name, own in (("RiemannianSGD", {"momentum": 0.9}), ("RiemannianAdam", {"lr": 0.03})):
+        first, second, alone = point(), point(), point()
+        both = getattr(od.optim, name)([{"params": [first]}, {"params": [second], **own}], lr=0.1)
+        single = getattr(od.optim, name)([alone], **{"lr": 0.1, **own})
+        for _ in range(3):
+            for p in (first, second, alone):
+                p.grad = np.array([[0.1, -0.2]])
+            both.step()
+            single.step()
+        np.testing.assert_array_equal(second.data, alone.data)
+        assert not np.array_equal(first.data, second.data)
+
+
+def test_groups_that_make_no_sense_are_refused():
+    first, second = pair()
+    for params, message in (
+        ([{"params": [first]}, second], "only groups with 'params', or only Tensors"),
+        ([{"lr": 1.0}], "only groups with 'params'"),
+        ([{"params": [first], "momentun": 0.9}], "found 'momentun'"),
+        ([{"params": [first], "momentum": -1.0}], "momentum: expected"),
+        ([{"params": [first]}, {"params": [first]}], "each parameter once"),
+        ([{"params": []}], "at least one parameter"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            od.optim.SGD(params)
+    opt = od.optim.SGD([{"params": [first], "momentum": 0.9}, {"params": [second]}])
+    with pytest.raises(FormatError, match=r"of 2 parameters, found '1\.momentum_buffer'"):
+        opt.load_state_dict({"steps": 1, "1.momentum_buffer": np.ones(4)})
+
+
+def test_the_base_takes_no_steps():
+    with pytest.raises(NotImplementedError):
+        od.optim.Optimizer(pair(), {"lr": 0.1}).step()

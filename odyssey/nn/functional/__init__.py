@@ -23,7 +23,7 @@ from odyssey.nn.functional.activations import (
 )
 from odyssey.nn.functional.attention import rotary_embedding, scaled_dot_product_attention
 from odyssey.nn.functional.conv import conv2d, conv_transpose2d
-from odyssey.nn.functional.dropout import dropout
+from odyssey.nn.functional.dropout import dropout, dropout2d
 from odyssey.nn.functional.elementwise import (
     add,
     axpy,
@@ -55,7 +55,19 @@ from odyssey.nn.functional.geometry import (
 )
 from odyssey.nn.functional.hyper import expand_streams, hyper_head, hyper_post, hyper_pre
 from odyssey.nn.functional.linear import dot, linear, matmul
-from odyssey.nn.functional.losses import cross_entropy, mse_loss
+from odyssey.nn.functional.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    hinge_embedding_loss,
+    hinge_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    sigmoid_focal_loss,
+    smooth_l1_loss,
+)
 from odyssey.nn.functional.manifold import (
     exp_map,
     gyration,
@@ -76,6 +88,8 @@ __all__ = [
     "avg_pool2d",
     "axpy",
     "batch_norm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "clip",
     "conv2d",
     "conv_transpose2d",
@@ -84,6 +98,7 @@ __all__ = [
     "divide",
     "dot",
     "dropout",
+    "dropout2d",
     "elu",
     "embedding",
     "erf",
@@ -101,10 +116,15 @@ __all__ = [
     "hard_sigmoid",
     "hard_swish",
     "hard_tanh",
+    "hinge_embedding_loss",
+    "hinge_loss",
+    "huber_loss",
     "hyper_head",
     "hyper_post",
     "hyper_pre",
     "instance_norm",
+    "kl_div",
+    "l1_loss",
     "layer_norm",
     "leaky_relu",
     "linear",
@@ -142,10 +162,12 @@ __all__ = [
     "scaled_dot_product_attention",
     "selu",
     "sigmoid",
+    "sigmoid_focal_loss",
     "silu",
     "sin",
     "sinkhorn",
     "sinkhorn_knopp",
+    "smooth_l1_loss",
     "softmax",
     "softplus",
     "spherical_distance",
