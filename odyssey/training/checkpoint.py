@@ -88,8 +88,8 @@ class CheckpointCallback(Callback):
         path: the latest checkpoint, `checkpoint.safetensors` say.
         every_seconds: how long at least between two at the end of an epoch,
         batch_seconds: and between one and the next in the middle, where an epoch takes longer.
-        best: keep the one of the epoch with the highest held-out accuracy, the earliest of equals, as
-            `checkpoint-best.safetensors`.
+        best: keep the one of the epoch with the highest held-out accuracy (the lowest loss of a regression), the
+            earliest of equals, as `checkpoint-best.safetensors`.
         last: keep those of the last so many epochs, as `checkpoint-<epoch>.safetensors`.
     """
 
@@ -143,6 +143,9 @@ class CheckpointCallback(Callback):
 
 
 def _is_best(history: list[dict[str, Any]]) -> bool:
-    """Whether the latest epoch beats all before it on what is held out; the training images where nothing is."""
-    name = "test_accuracy" if "test_accuracy" in history[-1] else "train_accuracy"
-    return all(metrics[name] < history[-1][name] for metrics in history[:-1])
+    """Whether the latest epoch beats all before it on what is held out; on the training data where nothing is."""
+    name = next(
+        name for name in ("test_accuracy", "test_loss", "train_accuracy", "train_loss") if name in history[-1]
+    )
+    sign = 1 if name.endswith("accuracy") else -1
+    return all(sign * metrics[name] < sign * history[-1][name] for metrics in history[:-1])

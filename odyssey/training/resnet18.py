@@ -15,7 +15,7 @@ from odyssey.data.images import ImageData
 from odyssey.data.loader import DataLoader, Transform
 from odyssey.data.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip
 from odyssey.models.resnet18 import ResNet18
-from odyssey.optim.schedules import Schedule, cosine
+from odyssey.optim.schedules import Schedule, cosine, multistep
 from odyssey.optim.sgd import SGD
 from odyssey.training.recipe import Recipe
 from odyssey.training.run import RunFolder
@@ -86,4 +86,4 @@ class ResNet18Recipe(Recipe):
         total = epochs * batches
         if self.schedule == "cosine":
             return cosine(total, warmup=batches)
-        return lambda step: 1.0 if 2 * step < total else 0.1 if 4 * step < 3 * total else 0.01
+        return multistep([(total + 1) // 2, (3 * total + 3) // 4])

@@ -8,7 +8,7 @@ import pytest
 from odyssey.bench import resnet18
 from odyssey.bench.race import PythonCall, Rules
 from odyssey.bench.suites import OURS
-from odyssey.bench.tables import TABLES, Request, resnet
+from odyssey.bench.tables import TABLES, Request, resnet, training
 
 FAST = Request(rules=Rules(sample_seconds=0, min_rounds=2, max_rounds=2))
 
@@ -32,10 +32,15 @@ def test_odyssey_computes_what_the_model_gives_in_double(small, task):
 
 def test_without_torch_the_lines_say_so(monkeypatch):
     monkeypatch.setattr(resnet, "absent", lambda name: f"{name} is not installed")
-    lines = [line for section in TABLES["training"](FAST) for line in section.lines if "ResNet" in section.title]
+    lines = [line for section in resnet.sections(FAST) for line in section.lines]
     assert len(lines) == 5
     assert {line.verdict for line in lines} == {"not available"}
     assert {line.note for line in lines} == {"torch is not installed"}
+
+
+def test_the_table_is_put_together_from_its_parts(monkeypatch):
+    monkeypatch.setattr(training, "PARTS", (lambda request: iter(["one"]), lambda request: iter(["two", "three"])))
+    assert list(TABLES["training"](FAST)) == ["one", "two", "three"]
 
 
 def test_the_best_form_of_torch_is_what_counts(small, monkeypatch):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from odyssey.bench.peers import PEERS, load
-from odyssey.bench.tables import Request, Section, resnet
+from odyssey.bench.tables import Request, Section, optimizers, resnet
 
 __all__ = ["training"]
 
-PARTS = (resnet.sections,)
+PARTS = (resnet.sections, optimizers.sections)
 
 
 def training(request: Request) -> Iterator[Section]:
