@@ -41,7 +41,7 @@ from odyssey._kernels.activations import (
     tanh_backward,
 )
 from odyssey._kernels.attention import scaled_dot_product_attention, scaled_dot_product_attention_backward
-from odyssey._kernels.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
+from odyssey._kernels.conv import PackedKernel, conv2d, conv2d_backward_input, conv2d_backward_weight
 from odyssey._kernels.conv_transpose import (
     conv_transpose2d,
     conv_transpose2d_backward_input,
@@ -158,7 +158,6 @@ if TYPE_CHECKING:
     from odyssey.geometry import forman_ricci, ollivier_ricci
     from odyssey.memory_pool import MemoryPool, aligned_empty
     from odyssey.serialization import load, save
-    from odyssey.tensor import Tensor, enable_grad, grad, no_grad, use_reference
     from odyssey.tensor import (
         BatchNormParams,
         FixedTensor,
@@ -171,6 +170,7 @@ if TYPE_CHECKING:
         Tensor,
         TypedTensor,
         enable_grad,
+        grad,
         no_grad,
         use_reference,
     )
@@ -331,6 +331,7 @@ __all__ = [
     "rmsprop_step",
     "sgd_step",
     # packing
+    "PackedKernel",
     "PackedWeight",
     "pack",
     # pooling

@@ -622,7 +622,9 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_conv_sizes_fn, conv2d_backward_input_sizes);
     /* One slab of the gradient of the weight, into `weight` where there is one slab only, else into its place in `packed`:
      * (slabs, outputs, channels / groups, kernel_h, kernel_w), to be added up in order. Lanes are pixels; a chunk of
-     * pixels is folded through the fixed tree, chunks are added in order. */
+     * pixels is folded through the fixed tree, chunks are added in order. By Winograd where conv2d would be: each place of
+     * a tile is one chain of fma over the slab's tiles in order (conv_weight_winograd.h), the error then within
+     * gamma_(tiles + 12) times |Gt| (sum (|A| |y| |At|) * (|Bt| |x| |B|)) |G|. */
     ODY_PAIR(ody_conv_fn, conv2d_backward_weight);
     ODY_PAIR(ody_conv_sizes_fn, conv2d_backward_weight_sizes);
 

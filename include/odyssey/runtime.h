@@ -136,9 +136,13 @@ typedef struct ody_lines {
 int ody_run_lines(const char *op, ody_rows_fn f, const ody_lines *l);
 
 /* A convolution or the gradient of its input; the gradient of its weight. The piece, `packed` and `workspace` of v are not
- * read. */
+ * read, but for v->packed where `pack` is NULL: the weights are packed there already. */
 int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
                  size_t itemsize);
+/* How many bytes, 64-byte aligned, the packed weights of v take; 0 where they cannot be packed ahead. And packing them into
+ * v->packed, for convolutions on the same instruction set that differ from v in x, y, bias and activation only. */
+size_t ody_conv_packed_bytes(ody_conv_sizes_fn sizes, const ody_conv *v);
+void ody_pack_conv(ody_conv_sizes_fn sizes, ody_conv_fn pack, const ody_conv *v, size_t itemsize);
 int ody_run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v, size_t itemsize);
 
 /* Pooling; backward tells which operands are images. */

@@ -35,6 +35,8 @@ cdef int run_reduction(const char *op, const ody_reduction *r) noexcept nogil
 cdef int run_lines(const char *op, ody_rows_fn f, const ody_lines *l) noexcept nogil
 cdef int run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
                   size_t itemsize) noexcept nogil
+cdef size_t conv_packed_bytes(ody_conv_sizes_fn sizes, const ody_conv *v) noexcept nogil
+cdef void pack_conv(ody_conv_sizes_fn sizes, ody_conv_fn pack, const ody_conv *v, size_t itemsize) noexcept nogil
 cdef int run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,
                          size_t itemsize) noexcept nogil
 cdef int run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,

@@ -56,6 +56,14 @@ cdef int run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody
     return runtime.ody_run_conv(op, sizes, pack, f, v, itemsize)
 
 
+cdef size_t conv_packed_bytes(ody_conv_sizes_fn sizes, const ody_conv *v) noexcept nogil:
+    return runtime.ody_conv_packed_bytes(sizes, v)
+
+
+cdef void pack_conv(ody_conv_sizes_fn sizes, ody_conv_fn pack, const ody_conv *v, size_t itemsize) noexcept nogil:
+    runtime.ody_pack_conv(sizes, pack, v, itemsize)
+
+
 cdef int run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,
                          size_t itemsize) noexcept nogil:
     return runtime.ody_run_conv_weight(op, sizes, f, v, itemsize)

@@ -96,6 +96,7 @@ cdef extern from "odyssey/kernels.h" nogil:
         void *weight
         void *y
         const void *bias
+        void *packed
         int activation
     ctypedef struct ody_conv_sizes:
         size_t packed, workspace, tiles, rows, images, planes

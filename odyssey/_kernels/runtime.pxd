@@ -100,6 +100,8 @@ cdef extern from "odyssey/runtime.h" nogil:
     int ody_run_lines(const char *op, ody_rows_fn f, const ody_lines *l) noexcept
     int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
                      size_t itemsize) noexcept
+    size_t ody_conv_packed_bytes(ody_conv_sizes_fn sizes, const ody_conv *v) noexcept
+    void ody_pack_conv(ody_conv_sizes_fn sizes, ody_conv_fn pack, const ody_conv *v, size_t itemsize) noexcept
     int ody_run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,
                             size_t itemsize) noexcept
     int ody_run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,

@@ -17,6 +17,7 @@
 #include "winograd.h"
 #include "conv_depthwise.h"
 #include "conv_slots.h"
+#include "conv_weight_winograd.h"
 #include "conv_weight.h"
 #include "filter.h"
 #include "pooling.h"
