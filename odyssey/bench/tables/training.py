@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from odyssey.bench.peers import PEERS, load
-from odyssey.bench.tables import Request, Section, optimizers, resnet
+from odyssey.bench.tables import Request, Section, fixed, loading, optimizers, resnet, tape
 
 __all__ = ["training"]
 
-PARTS = (resnet.sections, optimizers.sections)
+PARTS = (resnet.sections, loading.sections, optimizers.sections, tape.sections, fixed.sections)
 
 
 def training(request: Request) -> Iterator[Section]:
