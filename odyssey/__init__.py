@@ -41,7 +41,7 @@ from odyssey._kernels.activations import (
     tanh_backward,
 )
 from odyssey._kernels.attention import scaled_dot_product_attention, scaled_dot_product_attention_backward
-from odyssey._kernels.conv import conv2d, conv2d_backward_input, conv2d_backward_weight
+from odyssey._kernels.conv import PackedKernel, conv2d, conv2d_backward_input, conv2d_backward_weight
 from odyssey._kernels.conv_transpose import (
     conv_transpose2d,
     conv_transpose2d_backward_input,
@@ -73,6 +73,7 @@ from odyssey._kernels.elementwise import (
     subtract,
 )
 from odyssey._kernels.embedding import embedding, embedding_backward
+from odyssey._kernels.filter import filter2d, filter2d_backward_image, filter2d_backward_kernel
 from odyssey._kernels.geometry import (
     euclidean_distance,
     euclidean_distance_backward,
@@ -157,7 +158,22 @@ if TYPE_CHECKING:
     from odyssey.geometry import forman_ricci, ollivier_ricci
     from odyssey.memory_pool import MemoryPool, aligned_empty
     from odyssey.serialization import load, save
-    from odyssey.tensor import Tensor, enable_grad, grad, no_grad, use_reference
+    from odyssey.tensor import (
+        BatchNormParams,
+        FixedTensor,
+        Float32Tensor,
+        Float64Tensor,
+        Kernel3x3,
+        SobelX,
+        SobelY,
+        StaticBatch,
+        Tensor,
+        TypedTensor,
+        enable_grad,
+        grad,
+        no_grad,
+        use_reference,
+    )
 
 # Loaded when first asked for: `import odyssey` brings the kernels alone.
 _LAZY_MODULES = (
@@ -167,6 +183,15 @@ _LAZY_MODULES = (
 _LAZY_NAMES = {
     "MemoryPool": "odyssey.memory_pool",
     "aligned_empty": "odyssey.memory_pool",
+    "BatchNormParams": "odyssey.tensor",
+    "FixedTensor": "odyssey.tensor",
+    "Float32Tensor": "odyssey.tensor",
+    "Float64Tensor": "odyssey.tensor",
+    "Kernel3x3": "odyssey.tensor",
+    "SobelX": "odyssey.tensor",
+    "SobelY": "odyssey.tensor",
+    "StaticBatch": "odyssey.tensor",
+    "TypedTensor": "odyssey.tensor",
     "Tensor": "odyssey.tensor",
     "enable_grad": "odyssey.tensor",
     "grad": "odyssey.tensor",
@@ -252,6 +277,10 @@ __all__ = [
     # embedding
     "embedding",
     "embedding_backward",
+    # filter
+    "filter2d",
+    "filter2d_backward_image",
+    "filter2d_backward_kernel",
     # hyper
     "hyper_head",
     "hyper_head_backward",
@@ -302,6 +331,7 @@ __all__ = [
     "rmsprop_step",
     "sgd_step",
     # packing
+    "PackedKernel",
     "PackedWeight",
     "pack",
     # pooling

@@ -8,6 +8,7 @@
  *   ody_columns  down the columns        sum over an axis that is not the last
  *   ody_gemm     matrix product          matmul, linear
  *   ody_conv     convolution, ody_pool   pooling
+ *   ody_filter   rows of images          filter2d
  *   ody_attention                        attention
  *   ody_norm     group by group          batch_norm, group_norm, instance_norm
  *   ody_scatter  row by row of a table   embedding_backward;   ody_dropout   dropout
@@ -182,6 +183,21 @@ typedef struct ody_pool {
 } ody_pool;
 typedef void (*ody_pool_fn)(const ody_pool *);
 typedef size_t (*ody_pool_workspace_fn)(const ody_pool *);
+
+/* A filter over rows. For each of `rows` rows: n contiguous results at out + row * out_step bytes, out[j] = start + the sum
+ * over (i, k), in ascending order, of weight[i][k] * in[row + i][j + k]. `in` has rows + kernel_h - 1 pointers, each to
+ * n + kernel_w - 1 elements, and a row may stand in it several times; weight is (kernel_h, kernel_w), contiguous. With
+ * ODY_CONTINUE out stands in for `start`. */
+typedef struct ody_filter {
+    const void *const *in;
+    void *out;
+    ptrdiff_t out_step;
+    size_t rows, n, kernel_h, kernel_w;
+    const void *weight;
+    double start;
+    unsigned flags;
+} ody_filter;
+typedef void (*ody_filter_fn)(const ody_filter *);
 
 /* Attention of the heads that share one head of keys: query is (heads, queries, depth), key (keys, depth), value (keys,
  * value_depth), out (heads, queries, value_depth). Strides in elements; the last axes are contiguous. Query i sees the keys
@@ -606,7 +622,9 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_conv_sizes_fn, conv2d_backward_input_sizes);
     /* One slab of the gradient of the weight, into `weight` where there is one slab only, else into its place in `packed`:
      * (slabs, outputs, channels / groups, kernel_h, kernel_w), to be added up in order. Lanes are pixels; a chunk of
-     * pixels is folded through the fixed tree, chunks are added in order. */
+     * pixels is folded through the fixed tree, chunks are added in order. By Winograd where conv2d would be: each place of
+     * a tile is one chain of fma over the slab's tiles in order (conv_weight_winograd.h), the error then within
+     * gamma_(tiles + 12) times |Gt| (sum (|A| |y| |At|) * (|Bt| |x| |B|)) |G|. */
     ODY_PAIR(ody_conv_fn, conv2d_backward_weight);
     ODY_PAIR(ody_conv_sizes_fn, conv2d_backward_weight_sizes);
 
@@ -627,6 +645,15 @@ typedef struct ody_kernels {
      * (2 i, 2 i + 1). An element is fma(+-other, sin, own * cos). In place allowed on in0. */
     ODY_PAIR(ody_rotary_fn, rotary_half);
     ODY_PAIR(ody_rotary_fn, rotary_interleaved);
+
+    /* ---- filters: filter.h. The result overlaps no input. ---------------------------------------------------------- */
+
+    /* A chain of fused multiply-adds a result, so (taps + 1) u of the magnitudes. ..._3x3 and the like: for a kernel of that
+     * size, which the compiler knows; the same bits. */
+    ODY_PAIR(ody_filter_fn, filter2d);
+    ODY_PAIR(ody_filter_fn, filter2d_3x3);
+    ODY_PAIR(ody_filter_fn, filter2d_5x5);
+    ODY_PAIR(ody_filter_fn, filter2d_7x7);
 
     /* ---- pooling: pooling.h. The result overlaps no input. -------------------------------------------------------- */
 

@@ -136,14 +136,50 @@ typedef struct ody_lines {
 int ody_run_lines(const char *op, ody_rows_fn f, const ody_lines *l);
 
 /* A convolution or the gradient of its input; the gradient of its weight. The piece, `packed` and `workspace` of v are not
- * read. */
+ * read, but for v->packed where `pack` is NULL: the weights are packed there already. */
 int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
                  size_t itemsize);
+/* How many bytes, 64-byte aligned, the packed weights of v take; 0 where they cannot be packed ahead. And packing them into
+ * v->packed, for convolutions on the same instruction set that differ from v in x, y, bias and activation only. */
+size_t ody_conv_packed_bytes(ody_conv_sizes_fn sizes, const ody_conv *v);
+void ody_pack_conv(ody_conv_sizes_fn sizes, ody_conv_fn pack, const ody_conv *v, size_t itemsize);
 int ody_run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v, size_t itemsize);
 
 /* Pooling; backward tells which operands are images. */
 int ody_run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,
                  size_t itemsize);
+
+/* ---- filter_driver.c ------------------------------------------------------------------------------------------------ */
+
+/* What stands outside of an image whose row is a b c d, as scipy.ndimage names it. */
+enum ody_border {
+    ODY_BORDER_CONSTANT, /* k k k k | a b c d | k k k k   k: `outside` */
+    ODY_BORDER_NEAREST,  /* a a a a | a b c d | d d d d */
+    ODY_BORDER_REFLECT,  /* d c b a | a b c d | d c b a */
+    ODY_BORDER_MIRROR,   /* d c b   | a b c d |   c b a */
+    ODY_BORDER_WRAP,     /* a b c d | a b c d | a b c d */
+};
+
+/* The element that stands at place i of an axis of n, n >= 1; -1 where `outside` does. */
+ptrdiff_t ody_border_index(ptrdiff_t i, ptrdiff_t n, int border);
+
+/* A filter over `batch` images of groups * channels planes, (height, width) each, giving outputs planes of (out_height,
+ * out_width): output (y, x) is bias + the sum over its group's channels, then over the taps (i, k), of weight[output][channel]
+ * [i][k] times the image's element (y - top + i, x - left + k). Results and weights are contiguous; strides in bytes.
+ * outputs is a multiple of groups. A kernel of one plane for all: outputs, groups and channels are 1. */
+typedef struct ody_filter_planes {
+    const char *in;
+    char *out;
+    const char *weight, *bias; /* bias (outputs), or NULL */
+    size_t itemsize, batch, groups, channels, outputs;
+    size_t height, width, out_height, out_width, kernel_h, kernel_w;
+    ptrdiff_t plane_step, row_step, column_step; /* of `in`; its planes are plane_step apart throughout */
+    ptrdiff_t top, left;
+    int border;
+    double outside;
+} ody_filter_planes;
+/* Returns 0, or -1 when scratch memory ran out. */
+int ody_run_filter(const char *op, ody_filter_fn f, const ody_filter_planes *v);
 
 /* ---- attention_driver.c ------------------------------------------------------------------------------------------- */
 

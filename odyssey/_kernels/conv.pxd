@@ -1,4 +1,5 @@
 # What convolution shares with its transpose.
+cimport cython
 from numpy cimport ndarray, npy_intp
 
 from odyssey._kernels.kernels cimport ody_conv
@@ -18,4 +19,13 @@ cdef ndarray image_like(object x, int type_num, const char *op, str name)
 # (channels,) of bias, checked and contiguous; None where there is none.
 cdef ndarray bias_like(object bias, npy_intp outputs, ndarray weight, int type_num, const char *op)
 # Computes into result, or by way of a copy where its layout is not the kernels'; returns out, or result where that is None.
-cdef object run(const char *op, Direction direction, ody_conv *v, ndarray result, object out, int type_num)
+cdef object run(const char *op, Direction direction, ody_conv *v, ndarray result, object out, int type_num,
+                bint packed=*)
+
+
+@cython.final
+cdef class PackedKernel:
+    cdef readonly ndarray weight
+    cdef tuple packed # None, or what it is packed for, and the bytes
+
+    cdef ndarray ready(self, ody_conv *v, int type_num)

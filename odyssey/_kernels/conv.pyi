@@ -1,8 +1,25 @@
+from typing import Any, final
+
+import numpy as np
+
 from odyssey.typing import Array, ArrayLike
+
+@final
+class PackedKernel:
+    def __init__(self, weight: ArrayLike) -> None: ...
+    @property
+    def weight(self) -> Array: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def nbytes(self) -> int: ...
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array: ...
 
 def conv2d(
     x: ArrayLike,
-    weight: ArrayLike,
+    weight: ArrayLike | PackedKernel,
     bias: ArrayLike | None = None,
     stride: int | tuple[int, int] = 1,
     padding: int | tuple[int, int] = 0,

@@ -1,19 +1,28 @@
 """Two-dimensional convolution (cross-correlation, as in PyTorch) and its gradients, over images (N, C, H, W)."""
-from libc.stddef cimport size_t
+cimport cython
+from libc.stddef cimport ptrdiff_t, size_t
 from numpy cimport (NPY_FLOAT, PyArray_CopyInto, PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE, PyArray_NDIM, ndarray,
                     npy_intp)
 cimport numpy as cnp
 
 from odyssey._kernels.array cimport (GIL_WORTH, as_array, check_disjoint, checked_out, contiguous, describe, new_array,
                                      no_memory, real_type, same_type)
-from odyssey._kernels.dispatch cimport K, run_conv, run_conv_weight
+from odyssey._kernels.dispatch cimport K, conv_packed_bytes, pack_conv, run_conv, run_conv_weight, run_filter
 from odyssey._kernels.kernels cimport (ODY_GELU, ODY_IDENTITY, ODY_RELU, ODY_SIGMOID, ODY_SILU, ODY_TANH, ody_conv,
                                        ody_conv_fn, ody_conv_sizes_fn)
-from odyssey._kernels.window cimport Axis, check_size, place, read_pair, read_shape
+from odyssey._kernels.kernels cimport ody_filter_fn
+from odyssey._kernels.runtime cimport ODY_BORDER_CONSTANT, ody_filter_planes
+from odyssey._kernels.typed cimport FixedTensor
+from odyssey._kernels.window cimport Axis, check_size, compiled_filter, place, read_pair, read_shape
+
+import numpy as np
 
 from odyssey.errors import ShapeError
 
 cnp.import_array()
+
+cdef enum:
+    ALIGNED = 4096  # doubles from which on an array begins on a cache line
 
 cdef dict ACTIVATIONS = {
     None: ODY_IDENTITY,
@@ -23,6 +32,10 @@ cdef dict ACTIVATIONS = {
     "gelu": ODY_GELU,
     "silu": ODY_SILU,
 }
+
+cdef enum:
+    MOST_PLANES = 4 # channels of a group up to which filters of planes pay
+
 
 cdef int set_up(ody_conv *v, const npy_intp *image, const npy_intp *weight, object stride, object padding,
                 object dilation, object groups, const char *op) except -1:
@@ -112,7 +125,85 @@ cdef int check_grad(const ody_conv *v, ndarray grad, const char *op) except -1:
     return 0
 
 
-cdef object run(const char *op, Direction direction, ody_conv *v, ndarray result, object out, int type_num):
+@cython.final
+cdef class PackedKernel:
+    """The weights of a convolution, kept in the order in which its products read them; to be given to `conv2d` for an array.
+
+    Packing, and transforming where Winograd's tiles pay, costs as much as an image or two. `conv2d` does it at its first
+    call with images of a shape, and again when the shape, an option or the instruction set changes: the latest is kept.
+    For inference on images of one shape. The result's bits are those of the array.
+
+    Args:
+        weight: (O, C / groups, kh, kw), float32 or float64; copied.
+
+    Attributes:
+        weight: the copy. It cannot be written to: what is packed would not follow.
+        shape, dtype: the weight's.
+        nbytes: what is packed takes at present, beside the copy.
+
+    Raises:
+        DTypeError: unless weight is float32 or float64.
+        ShapeError: unless it has four axes.
+
+    >>> kernel = od.PackedKernel(np.ones((1, 1, 2, 2), np.float32))
+    >>> od.conv2d(np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3), kernel)[0, 0]
+    array([[ 8., 12.],
+           [20., 24.]], dtype=float32)
+    """
+
+    def __init__(self, weight: ArrayLike) -> None:
+        cdef ndarray given = image_like(weight, -1, "PackedKernel", "weight")
+        self.weight = np.array(given, order="C")
+        (<object> self.weight).flags.writeable = False
+        self.packed = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (<object> self.weight).shape
+
+    @property
+    def dtype(self):
+        return (<object> self.weight).dtype
+
+    @property
+    def nbytes(self) -> int:
+        return 0 if self.packed is None else self.packed[1].nbytes
+
+    def __array__(self, dtype=None, copy=None):
+        return (<object> self.weight).__array__(dtype) if copy is None else np.array(self.weight, dtype, copy=copy)
+
+    def __reduce__(self):
+        return PackedKernel, (self.weight,)
+
+    def __repr__(self) -> str:
+        return f"PackedKernel({self.shape}, {self.dtype})"
+
+    cdef ndarray ready(self, ody_conv *v, int type_num):
+        """The weights as v wants them, or None where they cannot be packed ahead. The caller holds on to them while it computes:
+        another thread may put others in their place."""
+        cdef ody_conv_sizes_fn sizes = K.conv2d_sizes_f32 if type_num == NPY_FLOAT else K.conv2d_sizes_f64
+        cdef ody_conv_fn pack = K.conv2d_pack_f32 if type_num == NPY_FLOAT else K.conv2d_pack_f64
+        cdef tuple now = self.packed
+        cdef npy_intp doubles
+        cdef ndarray panels
+        key = (<size_t> K, v.batch, v.height, v.width, v.stride_y, v.stride_x, v.padding_y, v.padding_x, v.dilation_y,
+               v.dilation_x, v.groups)
+        if now is not None and now[0] == key:
+            return now[1]
+        doubles = <npy_intp> (conv_packed_bytes(sizes, v) // 8)
+        if doubles == 0:
+            return None
+        doubles = max(doubles + 1, ALIGNED)
+        panels = new_array(1, &doubles, cnp.NPY_DOUBLE)
+        v.packed = PyArray_DATA(panels)
+        with nogil:
+            pack_conv(sizes, pack, v, 4 if type_num == NPY_FLOAT else 8)
+        self.packed = (key, panels)
+        return panels
+
+
+cdef object run(const char *op, Direction direction, ody_conv *v, ndarray result, object out, int type_num,
+                bint packed=False):
     cdef ndarray target = result
     cdef size_t item = <size_t> PyArray_ITEMSIZE(result)
     cdef ody_conv_fn f, pack = NULL
@@ -125,7 +216,7 @@ cdef object run(const char *op, Direction direction, ody_conv *v, ndarray result
     if direction == FORWARD:
         v.y = PyArray_DATA(target)
         f = K.conv2d_f32 if narrow else K.conv2d_f64
-        pack = K.conv2d_pack_f32 if narrow else K.conv2d_pack_f64
+        pack = NULL if packed else K.conv2d_pack_f32 if narrow else K.conv2d_pack_f64
         sizes = K.conv2d_sizes_f32 if narrow else K.conv2d_sizes_f64
     elif direction == BACKWARD_INPUT:
         v.x = PyArray_DATA(target)
@@ -139,10 +230,10 @@ cdef object run(const char *op, Direction direction, ody_conv *v, ndarray result
     work = (<double> (v.batch * v.out_height * v.out_width) * <double> (v.outputs * (v.channels // v.groups + 1))
             * <double> (v.kernel_h * v.kernel_w))
     if work < GIL_WORTH:
-        failed = run_conv_weight(op, sizes, f, v, item) if pack == NULL else run_conv(op, sizes, pack, f, v, item)
+        failed = run_conv_weight(op, sizes, f, v, item) if direction == BACKWARD_WEIGHT else run_conv(op, sizes, pack, f, v, item)
     else:
         with nogil:
-            failed = run_conv_weight(op, sizes, f, v, item) if pack == NULL else run_conv(op, sizes, pack, f, v, item)
+            failed = run_conv_weight(op, sizes, f, v, item) if direction == BACKWARD_WEIGHT else run_conv(op, sizes, pack, f, v, item)
     if failed:
         no_memory(op)
     if target is not result:
@@ -150,9 +241,53 @@ cdef object run(const char *op, Direction direction, ody_conv *v, ndarray result
     return result if out is None else out
 
 
+# A convolution with few channels and outputs whose kernel is of a size the compiler knew, as filters of planes: the same chains.
+cdef int as_filters(const ody_conv *v, ody_filter_fn f, size_t item) except -1:
+    cdef ody_filter_planes p
+    cdef int failed
+    p.in_ = <const char *> v.x
+    p.out = <char *> v.y
+    p.weight = <const char *> v.weight
+    p.bias = <const char *> v.bias
+    p.itemsize = item
+    p.batch = v.batch
+    p.groups = v.groups
+    p.channels = v.channels // v.groups
+    p.outputs = v.outputs
+    p.height = v.height
+    p.width = v.width
+    p.out_height = v.out_height
+    p.out_width = v.out_width
+    p.kernel_h = v.kernel_h
+    p.kernel_w = v.kernel_w
+    p.column_step = <ptrdiff_t> item
+    p.row_step = <ptrdiff_t> (v.width * item)
+    p.plane_step = <ptrdiff_t> (v.height * v.width * item)
+    p.top = <ptrdiff_t> v.padding_y
+    p.left = <ptrdiff_t> v.padding_x
+    p.border = ODY_BORDER_CONSTANT
+    p.outside = 0
+    if v.batch * v.outputs * v.out_height * v.out_width * v.kernel_h * v.kernel_w < GIL_WORTH:
+        failed = run_filter("conv2d", f, &p)
+    else:
+        with nogil:
+            failed = run_filter("conv2d", f, &p)
+    if failed:
+        no_memory("conv2d")
+    return 0
+
+
+cdef inline ody_filter_fn filter_for(const ody_conv *v, bint narrow) noexcept:
+    """Where filters are not slower: with one output a group, where the general way has nothing to share; of 5 x 5 it is quicker."""
+    if (v.kernel_h != v.kernel_w or v.kernel_h == 5 or v.stride_y != 1 or v.stride_x != 1 or v.dilation_y != 1
+            or v.dilation_x != 1 or v.activation != ODY_IDENTITY or v.channels > MOST_PLANES * v.groups or v.outputs != v.groups):
+        return NULL
+    return compiled_filter(v.kernel_h, narrow)
+
+
 def conv2d(
     x: ArrayLike,
-    weight: ArrayLike,
+    weight: ArrayLike | PackedKernel,
     bias: ArrayLike | None = None,
     stride: int | tuple[int, int] = 1,
     padding: int | tuple[int, int] = 0,
@@ -168,7 +303,8 @@ def conv2d(
 
     Args:
         x: (N, C, H, W), float32 or float64. Images of another layout than C order are copied.
-        weight: (O, C / groups, kh, kw), of x's dtype.
+        weight: (O, C / groups, kh, kw), of x's dtype. A `PackedKernel` is packed once. A `FixedTensor` may have fewer axes, the first ones being 1 then; of 3 x 3
+            or 7 x 7 it goes by code compiled for that size where that is quicker (one output a group), with the same bits.
         bias: (O,), or None.
         stride, padding, dilation: an int, or a pair (vertical, horizontal).
         groups: into how many independent convolutions channels and outputs divide.
@@ -198,10 +334,15 @@ def conv2d(
            [20., 24.]], dtype=float32)
     """
     cdef ody_conv v
-    cdef ndarray image = image_like(x, -1, "conv2d", "x"), w, start = None, result
+    cdef ndarray image = image_like(x, -1, "conv2d", "x"), w, start = None, result, panels = None
     cdef int type_num = cnp.PyArray_TYPE(image)
     cdef npy_intp dims[4]
-    w = image_like(weight, type_num, "conv2d", "weight")
+    cdef bint fixed = isinstance(weight, FixedTensor)
+    cdef ody_filter_fn f = NULL
+    if fixed:
+        w = image_like((<FixedTensor> weight).with_axes(4), type_num, "conv2d", "weight")
+    else:
+        w = image_like(weight.weight if isinstance(weight, PackedKernel) else weight, type_num, "conv2d", "weight")
     set_up(&v, PyArray_DIMS(image), PyArray_DIMS(w), stride, padding, dilation, groups, "conv2d")
     if activation is not None:
         code = ACTIVATIONS.get(activation)
@@ -229,7 +370,17 @@ def conv2d(
     w = contiguous(w)
     v.x = PyArray_DATA(image)
     v.weight = PyArray_DATA(w)
-    return run("conv2d", FORWARD, &v, result, out, type_num)
+    if fixed and cnp.PyArray_ISCARRAY(result):
+        f = filter_for(&v, type_num == NPY_FLOAT)
+        if f != NULL:
+            v.y = PyArray_DATA(result)
+            as_filters(&v, f, <size_t> PyArray_ITEMSIZE(result))
+            return result if out is None else out
+    elif isinstance(weight, PackedKernel):
+        panels = (<PackedKernel> weight).ready(&v, type_num)
+        if panels is not None:
+            v.packed = PyArray_DATA(panels)
+    return run("conv2d", FORWARD, &v, result, out, type_num, panels is not None)
 
 
 def conv2d_backward_input(
@@ -314,7 +465,8 @@ def conv2d_backward_weight(
     Returns:
         `out`, or a new array of weight_shape.
 
-    Sums over images and pixels run in an order that the shapes alone decide: the same bits for any number of threads.
+    Sums over images and pixels run in an order that the shapes alone decide: the same bits for any number of threads. Where
+    `conv2d` goes by Winograd's tiles, so does this.
 
     Raises:
         ShapeError: as `conv2d`, and if grad is not of the forward result's shape.

@@ -1,6 +1,6 @@
 # The one door to the C code: the active table and the runtime. Only this module links the kernels, so code and state
 # exist once in the process; the others reach them through these declarations.
-from libc.stddef cimport size_t
+from libc.stddef cimport ptrdiff_t, size_t
 from libc.stdint cimport int64_t
 
 from odyssey._kernels.kernels cimport (ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn, ody_rows,
@@ -13,7 +13,8 @@ from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
 from odyssey._kernels.kernels cimport ody_hyper, ody_hyper_fn, ody_hyper_workspace_fn, ody_mixing, ody_mixing_fn
 from odyssey._kernels.odyssey cimport ody_mhc, ody_mhc_config, ody_mhc_layer, ody_mhc_metrics, ody_status
-from odyssey._kernels.kernels cimport ody_pairs, ody_pairs_fn
+from odyssey._kernels.kernels cimport ody_filter_fn, ody_pairs, ody_pairs_fn
+from odyssey._kernels.runtime cimport ody_filter_planes
 
 # The active table. Switching it (odyssey.isa.use) is a single pointer store; a call reads it once.
 cdef const ody_kernels *K
@@ -34,10 +35,14 @@ cdef int run_reduction(const char *op, const ody_reduction *r) noexcept nogil
 cdef int run_lines(const char *op, ody_rows_fn f, const ody_lines *l) noexcept nogil
 cdef int run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
                   size_t itemsize) noexcept nogil
+cdef size_t conv_packed_bytes(ody_conv_sizes_fn sizes, const ody_conv *v) noexcept nogil
+cdef void pack_conv(ody_conv_sizes_fn sizes, ody_conv_fn pack, const ody_conv *v, size_t itemsize) noexcept nogil
 cdef int run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,
                          size_t itemsize) noexcept nogil
 cdef int run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,
                   size_t itemsize) noexcept nogil
+cdef ptrdiff_t border_index(ptrdiff_t i, ptrdiff_t n, int border) noexcept nogil
+cdef int run_filter(const char *op, ody_filter_fn f, const ody_filter_planes *v) noexcept nogil
 cdef int run_attention(const char *op, ody_attention_fn f, ody_attention_backward_fn backward,
                        ody_attention_workspace_fn workspace, const ody_attention_stack *stack) noexcept nogil
 cdef void run_rotary(const char *op, ody_rows_fn f, const ody_rotary *r, size_t itemsize) noexcept nogil

@@ -56,6 +56,14 @@ cdef int run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody
     return runtime.ody_run_conv(op, sizes, pack, f, v, itemsize)
 
 
+cdef size_t conv_packed_bytes(ody_conv_sizes_fn sizes, const ody_conv *v) noexcept nogil:
+    return runtime.ody_conv_packed_bytes(sizes, v)
+
+
+cdef void pack_conv(ody_conv_sizes_fn sizes, ody_conv_fn pack, const ody_conv *v, size_t itemsize) noexcept nogil:
+    runtime.ody_pack_conv(sizes, pack, v, itemsize)
+
+
 cdef int run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,
                          size_t itemsize) noexcept nogil:
     return runtime.ody_run_conv_weight(op, sizes, f, v, itemsize)
@@ -64,6 +72,14 @@ cdef int run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f,
 cdef int run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,
                   size_t itemsize) noexcept nogil:
     return runtime.ody_run_pool(op, workspace, f, p, backward, itemsize)
+
+
+cdef ptrdiff_t border_index(ptrdiff_t i, ptrdiff_t n, int border) noexcept nogil:
+    return runtime.ody_border_index(i, n, border)
+
+
+cdef int run_filter(const char *op, ody_filter_fn f, const ody_filter_planes *v) noexcept nogil:
+    return runtime.ody_run_filter(op, f, v)
 
 
 cdef int run_attention(const char *op, ody_attention_fn f, ody_attention_backward_fn backward,

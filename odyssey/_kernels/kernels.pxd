@@ -96,6 +96,7 @@ cdef extern from "odyssey/kernels.h" nogil:
         void *weight
         void *y
         const void *bias
+        void *packed
         int activation
     ctypedef struct ody_conv_sizes:
         size_t packed, workspace, tiles, rows, images, planes
@@ -109,6 +110,10 @@ cdef extern from "odyssey/kernels.h" nogil:
         void *out
     ctypedef void (*ody_pool_fn)(const ody_pool *) noexcept nogil
     ctypedef size_t (*ody_pool_workspace_fn)(const ody_pool *) noexcept nogil
+
+    ctypedef struct ody_filter:
+        pass
+    ctypedef void (*ody_filter_fn)(const ody_filter *) noexcept nogil
 
     enum:
         ODY_MASK_BYTES
@@ -356,6 +361,11 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_attention_workspace_fn attention_backward_workspace_f32, attention_backward_workspace_f64
         ody_rows_fn rotary_half_f32, rotary_half_f64
         ody_rows_fn rotary_interleaved_f32, rotary_interleaved_f64
+        # filters
+        ody_filter_fn filter2d_f32, filter2d_f64
+        ody_filter_fn filter2d_3x3_f32, filter2d_3x3_f64
+        ody_filter_fn filter2d_5x5_f32, filter2d_5x5_f64
+        ody_filter_fn filter2d_7x7_f32, filter2d_7x7_f64
         # pooling
         ody_pool_fn max_pool2d_f32, max_pool2d_f64
         ody_pool_fn max_pool2d_backward_f32, max_pool2d_backward_f64

@@ -6,7 +6,7 @@ from odyssey._kernels.kernels cimport (ody_columns_fn, ody_gemm, ody_gemm_fn, od
                                        ody_map, ody_map_fn, ody_rows, ody_rows_fn)
 from odyssey._kernels.kernels cimport (ody_attention_backward_fn, ody_attention_fn, ody_attention_gradient,
                                        ody_attention_workspace_fn)
-from odyssey._kernels.kernels cimport ody_pairs, ody_pairs_fn
+from odyssey._kernels.kernels cimport ody_filter_fn, ody_pairs, ody_pairs_fn
 from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody_norm_fn, ody_scatter, ody_scatter_fn
 from odyssey._kernels.kernels cimport ody_sinkhorn_fn, ody_sinkhorn_small_fn, ody_transport_fn
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
@@ -100,10 +100,31 @@ cdef extern from "odyssey/runtime.h" nogil:
     int ody_run_lines(const char *op, ody_rows_fn f, const ody_lines *l) noexcept
     int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
                      size_t itemsize) noexcept
+    size_t ody_conv_packed_bytes(ody_conv_sizes_fn sizes, const ody_conv *v) noexcept
+    void ody_pack_conv(ody_conv_sizes_fn sizes, ody_conv_fn pack, const ody_conv *v, size_t itemsize) noexcept
     int ody_run_conv_weight(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn f, const ody_conv *v,
                             size_t itemsize) noexcept
     int ody_run_pool(const char *op, ody_pool_workspace_fn workspace, ody_pool_fn f, const ody_pool *p, int backward,
                      size_t itemsize) noexcept
+
+    enum ody_border:
+        ODY_BORDER_CONSTANT
+        ODY_BORDER_NEAREST
+        ODY_BORDER_REFLECT
+        ODY_BORDER_MIRROR
+        ODY_BORDER_WRAP
+    ptrdiff_t ody_border_index(ptrdiff_t i, ptrdiff_t n, int border) noexcept
+    ctypedef struct ody_filter_planes:
+        const char *in_ "in"
+        char *out
+        const char *weight
+        const char *bias
+        size_t itemsize, batch, groups, channels, outputs
+        size_t height, width, out_height, out_width, kernel_h, kernel_w
+        ptrdiff_t plane_step, row_step, column_step, top, left
+        int border
+        double outside
+    int ody_run_filter(const char *op, ody_filter_fn f, const ody_filter_planes *v) noexcept
 
     ctypedef struct ody_attention_strides:
         ptrdiff_t query, key, value, out, mask, grad, dquery, dkey, dvalue

@@ -1,5 +1,8 @@
 # Where a kernel stands on an image: what convolution and pooling have in common.
+from libc.stddef cimport size_t
 from numpy cimport npy_intp
+
+from odyssey._kernels.kernels cimport ody_filter_fn
 
 
 cdef struct Axis:
@@ -17,3 +20,6 @@ cdef int place(Axis *vertical, Axis *horizontal, const char *op) except -1
 cdef int read_shape(object shape, npy_intp *dims, const char *op, str name) except -1
 # MemoryError where an array of this shape could not be addressed.
 cdef int check_size(const npy_intp *dims, const char *op) except -1
+
+# The filter for a kernel of size x size that was compiled for it; NULL for another size.
+cdef ody_filter_fn compiled_filter(size_t size, bint narrow) noexcept

@@ -1,6 +1,8 @@
 """Where a kernel stands on an image: the checks that convolution and pooling share."""
 from numpy cimport npy_intp
 
+from odyssey._kernels.dispatch cimport K
+
 from odyssey.errors import ShapeError
 
 cdef enum:
@@ -78,3 +80,13 @@ cdef int check_size(const npy_intp *dims, const char *op) except -1:
     if elements > 1e13:
         raise MemoryError(f"{op.decode()}: no memory for an array of shape ({dims[0]}, {dims[1]}, {dims[2]}, {dims[3]})")
     return 0
+
+
+cdef ody_filter_fn compiled_filter(size_t size, bint narrow) noexcept:
+    if size == 3:
+        return K.filter2d_3x3_f32 if narrow else K.filter2d_3x3_f64
+    if size == 5:
+        return K.filter2d_5x5_f32 if narrow else K.filter2d_5x5_f64
+    if size == 7:
+        return K.filter2d_7x7_f32 if narrow else K.filter2d_7x7_f64
+    return NULL

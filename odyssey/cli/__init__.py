@@ -1,1 +1,1 @@
-"""The command line: `odyssey train | predict | info | verify`. One file per command, loaded when it is asked for."""
+"""The command line: `odyssey train | predict | data | info | verify`. One file per command, loaded when asked for."""

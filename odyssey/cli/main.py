@@ -24,6 +24,7 @@ USER_ERROR = 2
 # Command -> the module that defines it. Only the one that is called is imported: `odyssey info` loads no matplotlib.
 COMMANDS = {
     "bench": "odyssey.cli.bench",
+    "data": "odyssey.cli.data",
     "info": "odyssey.cli.info",
     "predict": "odyssey.cli.predict",
     "train": "odyssey.cli.train",

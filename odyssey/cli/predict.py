@@ -19,48 +19,56 @@ SHOWN = 3
 def predict(run: str, image: str, invert: bool) -> None:
     """Show the three likeliest classes of an image, by the model of a RUN folder.
 
-    The image must have the size the model was trained on; colours are turned to grey.
+    The image must have the size the model was trained on. For a model of grey images colours are turned to grey.
     """
     import numpy as np
 
     from odyssey.data.images import standardise
     from odyssey.errors import FormatError
-    from odyssey.models.lenet5 import LeNet5
+    from odyssey.models import LeNet5, ResNet18
     from odyssey.nn.functional import softmax
     from odyssey.serialization.tensors import load
     from odyssey.tensor.tape import no_grad
     from odyssey.training.run import RunFolder
 
     folder = RunFolder(run)
-    config = folder.config("lenet5")
+    models = {"lenet5": LeNet5, "resnet18": ResNet18}
+    config = folder.config(*models)
+    name = config["model"]["name"]
     try:
-        model = LeNet5(**config["model"]["arguments"])
-        mean, std = float(config["data"]["mean"]), float(config["data"]["std"])
+        model = models[name](**config["model"]["arguments"])
+        mean, std = (_figures(config["data"][part]) for part in ("mean", "std"))
+        size = int(config["data"]["image_size"])
         classes = [str(name) for name in config["data"]["classes"]]
         if len(classes) != model.num_classes:
             raise ValueError(f"{len(classes)} classes for {model.num_classes} outputs")
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(
-            f"{folder.config_path}: expected the configuration of a run of lenet5, found it damaged ({error}); "
+            f"{folder.config_path}: expected the configuration of a run of {name}, found it damaged ({error}); "
             "restore it from where it was copied"
         ) from error
     if not folder.model_path.is_file():
         raise FileNotFoundError(
             f"{folder.model_path}: expected a trained model, found none; "
-            f"finish the run: odyssey train lenet5 --resume {folder.path}"
+            f"finish the run: odyssey train {name} --resume {folder.path}"
         )
     model.load_state_dict(load(folder.model_path))
-    pixels = read_grey(Path(image), model.image_size)
+    pixels = read_image(Path(image), size, model.in_channels)
     if invert:
         pixels = 1 - pixels
     with no_grad():
-        probabilities = softmax(model.eval()(standardise(pixels, mean, std)[None, None])).numpy()[0]
+        probabilities = softmax(model.eval()(standardise(pixels, mean, std)[None])).numpy()[0]
     for index in np.argsort(-probabilities, kind="stable")[:SHOWN]:
         click.echo(f"{classes[index]:>3}  {probabilities[index]:7.2%}")
 
 
-def read_grey(path: Path, size: int) -> Any:
-    """The image as (size, size) float32 in [0, 1].
+def _figures(value: Any) -> float | list[float]:
+    """A mean or deviation of the configuration: one for all channels, or a list of one for each."""
+    return [float(one) for one in value] if isinstance(value, list) else float(value)
+
+
+def read_image(path: Path, size: int, channels: int) -> Any:
+    """The image as (channels, size, size) float32 in [0, 1], grey or of red, green and blue.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -69,29 +77,20 @@ def read_grey(path: Path, size: int) -> Any:
     import warnings
 
     import numpy as np
-    from PIL import Image, UnidentifiedImageError
 
+    from odyssey.data.picture import open_picture
     from odyssey.errors import FormatError
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(path)
-        with picture:
-            if picture.size != (size, size):  # before the pixels are unpacked: a small file can hold a huge image
-                raise FormatError(
-                    f"{path}: expected an image of {size}x{size} pixels, as the model was trained on, found "
-                    f"{picture.width}x{picture.height}; resize it, e.g. with Pillow: "
-                    f"Image.open(...).resize(({size}, {size}))"
-                )
-            if picture.mode.startswith("I"):  # 16 bits a pixel; Pillow's conversion would cut them off
-                return (np.asarray(picture, np.float32) / np.float32(65535)).clip(0, 1)
-            return np.asarray(picture.convert("L"), np.float32) / np.float32(255)
-    except FileNotFoundError:
-        raise
-    except (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning, SyntaxError) as error:
-        raise FormatError(f"{path}: expected an image, found something else ({error}); save it as PNG") from error
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise FormatError(f"{path}: expected a complete image, found it damaged ({error}); save it again") from error
+    with warnings.catch_warnings(), open_picture(path) as picture:
+        warnings.simplefilter("ignore")
+        if picture.size != (size, size):  # before the pixels are unpacked: a small file can hold a huge image
+            raise FormatError(
+                f"{path}: expected an image of {size}x{size} pixels, as the model was trained on, found "
+                f"{picture.width}x{picture.height}; resize it, e.g. with Pillow: "
+                f"Image.open(...).resize(({size}, {size}))"
+            )
+        if picture.mode.startswith("I"):  # 16 bits a pixel; Pillow's conversion would cut them off
+            pixels = (np.asarray(picture, np.float32) / np.float32(65535)).clip(0, 1)
+            return np.repeat(pixels[None], channels, axis=0)
+        pixels = np.asarray(picture.convert("RGB" if channels == 3 else "L"), np.float32) / np.float32(255)
+        return np.ascontiguousarray(pixels.reshape(size, size, channels).transpose(2, 0, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from odyssey.data.images import ImageData
+    from odyssey.training.recipe import Recipe
     from odyssey.training.run import RunFolder
     from odyssey.training.trainer import Trainer
 
@@ -22,23 +24,70 @@ def train() -> None:
     """Train a model."""
 
 
+def common(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of every model, behind those that differ."""
+    for option in (
+        click.option("--resume", metavar="RUN", help="Continue the run in this folder, to the same bits."),
+        click.option("--out", metavar="RUN", help="The folder for the run. [default: runs/<model>-<time>]"),
+        click.option("--reference", is_flag=True, help="Train by the plain NumPy definitions; slow."),
+        click.option("--isa", metavar="NAME", help="The instruction set to run on. [default: the best]"),
+        click.option("--threads", type=click.IntRange(1), help="Threads a kernel may use. [default: all cores]"),
+        click.option(
+            "--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same bits."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @train.command()
 @click.option("--data", metavar="DIR", help="A folder of MNIST or EMNIST IDX files, plain or .gz. [default: digits]")
 @click.option("--split", help="Which of EMNIST's splits, where the folder holds several.")
-@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True, help="How often each image is seen.")
-@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images per step.")
+@click.option("--epochs", type=click.IntRange(1), help="How often each image is seen. [default: 30]")
+@click.option("--batch-size", type=click.IntRange(1), help="Images per step. [default: 64]")
 @click.option("--lr", type=click.FloatRange(0.0), help="The highest learning rate. [default: 0.05 for sgd, else 0.002]")
 @click.option("--optimizer", type=click.Choice(["sgd", "adam", "adamw"]), default="sgd", show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same bits.")
-@click.option("--threads", type=click.IntRange(1), help="Threads a kernel may use. [default: all cores]")
-@click.option("--isa", metavar="NAME", help="The instruction set to run on. [default: the best]")
-@click.option("--reference", is_flag=True, help="Train by the plain NumPy definitions; slow.")
-@click.option("--out", metavar="RUN", help="The folder for the run. [default: runs/lenet5-<time>]")
-@click.option("--resume", metavar="RUN", help="Continue the run in this folder, to the same bits.")
+@common
 @click.pass_context
-def lenet5(
+def lenet5(ctx: click.Context, /, **options: Any) -> None:
+    """Train LeNet-5 on handwriting.
+
+    Without --data, on the 1 797 digits that come with scikit-learn, a fifth of them held out. Leaves a folder with the
+    model, its configuration, metrics, a curve and a checkpoint. Ctrl-C finishes the batch and saves; --resume goes on.
+    """
+    from odyssey.training.lenet5 import LeNet5Recipe
+
+    run(ctx, LeNet5Recipe, **options)
+
+
+@train.command()
+@click.option("--data", metavar="DIR", help="A folder of CIFAR-10 or CIFAR-100. [default: digits]")
+@click.option("--epochs", type=click.IntRange(1), help="How often each image is seen. [default: 100; 5 for the digits]")
+@click.option("--batch-size", type=click.IntRange(1), help="Images per step. [default: 128; 32 for the digits]")
+@click.option("--lr", type=click.FloatRange(0.0), help="The highest learning rate. [default: 0.1; 0.05 for the digits]")
+@click.option("--schedule", type=click.Choice(["cosine", "step"]), default="cosine", show_default=True)
+@click.option("--weight-decay", type=click.FloatRange(0.0), default=5e-4, show_default=True)
+@click.option(
+    "--keep-last", type=click.IntRange(0), default=0, show_default=True, metavar="N",
+    help="Keep the checkpoints of the last N epochs, beside the latest and the best.",
+)  # fmt: skip
+@common
+@click.pass_context
+def resnet18(ctx: click.Context, /, **options: Any) -> None:
+    """Train ResNet-18 on CIFAR.
+
+    Without --data, on the 1 797 digits that come with scikit-learn, enlarged to 32x32 and a fifth of them held out.
+    Leaves a folder with the model, its configuration, metrics, a curve, a checkpoint, and the checkpoint of the best
+    epoch. Ctrl-C finishes the batch and saves; --resume goes on.
+    """
+    from odyssey.training.resnet18 import ResNet18Recipe
+
+    run(ctx, ResNet18Recipe, **options)
+
+
+def run(
     ctx: click.Context,
-    /,
+    kind: type[Recipe],
     threads: int | None,
     isa: str | None,
     reference: bool,
@@ -46,15 +95,11 @@ def lenet5(
     resume: str | None,
     **settings: Any,
 ) -> None:
-    """Train LeNet-5 on handwriting.
-
-    Without --data, on the 1 797 digits that come with scikit-learn, a fifth of them held out. Leaves a folder with the
-    model, its configuration, metrics, a curve and a checkpoint. Ctrl-C finishes the batch and saves; --resume goes on.
-    """
+    """Begin or resume a run of a recipe, and show how it goes."""
     from rich.console import Console
 
+    from odyssey.training import recipe as recipes
     from odyssey.training.interrupt import stop_on_interrupt
-    from odyssey.training.lenet5 import LeNet5Recipe, resume_lenet5, start_lenet5
     from odyssey.training.progress import progress
     from odyssey.training.run import RunFolder
 
@@ -70,24 +115,24 @@ def lenet5(
                 if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
             }
             folder = RunFolder(resume)
-            trainer, data, recipe = resume_lenet5(folder, given)
+            trainer, data, recipe = recipes.resume(kind, folder, given)
         else:
-            folder = RunFolder(out or time.strftime("runs/lenet5-%Y%m%d-%H%M%S"))
-            recipe = LeNet5Recipe(**settings)
-            trainer, data = start_lenet5(recipe, folder)
+            folder = RunFolder(out or time.strftime(f"runs/{kind.name}-%Y%m%d-%H%M%S"))
+            trainer, data, recipe = recipes.start(kind(**settings), folder)
+        assert recipe.epochs is not None
         trainer.callbacks.append(progress(console))
         console.print(
-            f"LeNet-5 on {data.name}: {len(data.train):,} images of {data.image_size}x{data.image_size} to learn from, "
-            f"{len(data.test):,} held out, {len(data.classes)} classes",
+            f"{recipe.title} on {data.name}: {len(data.train):,} images of {data.image_size}x{data.image_size} to "
+            f"learn from, {len(data.test):,} held out, {len(data.classes)} classes",
             soft_wrap=True,
         )
         with stop_on_interrupt(trainer):
             trainer.fit(recipe.epochs)
-            folder.end(trainer, f"LeNet-5 on {data.name}")
+            folder.end(trainer, f"{recipe.title} on {data.name}")
         if trainer.stopped and trainer.epoch < recipe.epochs:
             console.print(
                 f"stopped in epoch {trainer.epoch + 1} of {recipe.epochs}, saved; continue with\n"
-                f"  odyssey train lenet5 --resume {folder.path}",
+                f"  odyssey train {recipe.name} --resume {folder.path}",
                 soft_wrap=True,
             )
             ctx.exit(130)

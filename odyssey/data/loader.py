@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from odyssey.data.dataset import Batch, Dataset
-from odyssey.errors import FormatError
+from odyssey.data.prefetch import prefetched
+from odyssey.data.samplers import Order, RandomSampler, Sampler, SequentialSampler
+from odyssey.errors import FormatError, ShapeError
 
 __all__ = ["DataLoader", "Transform"]
 
@@ -22,6 +25,12 @@ class DataLoader:
     generator whose state would have to be kept: a loader is anywhere in its sequence from three numbers, and goes on
     from there to the same bits.
 
+    With workers, threads of this process prepare the batches that come next while the caller computes. Order and bits
+    stay as they are without. The data set and the transform are then called from several threads at once; those of
+    odyssey can be, and much of their work is done without the GIL. An error in a worker is raised where its batch is
+    due, with the worker's traceback; leaving the iteration in any way (`break`, an error, Ctrl-C, forgetting it) ends
+    the threads.
+
     Args:
         dataset: where the samples come from.
         batch_size: how many samples per batch.
@@ -29,9 +38,17 @@ class DataLoader:
         seed: of the orders and of the transform's draws.
         drop_last: leave out a last batch that is not full.
         transform: a function (batch, generator) -> batch, applied to each batch; for augmentation.
+        sampler: the order, where neither of these two will do; see `odyssey.data.samplers`.
+        workers: how many threads prepare batches; 0 prepares each when it is asked for.
+        prefetch: how many batches may be in preparation or ready, and so in memory, at a time; by default two for each
+            worker.
 
     An iteration that is left early and started again begins the same epoch anew; `load_state_dict` is how to go on in
     the middle.
+
+    Raises:
+        ValueError: for senseless settings.
+        ShapeError, IndexError: at the beginning of an epoch, when the sampler's order does not fit the data set.
 
     Example:
         >>> import numpy as np
@@ -39,6 +56,8 @@ class DataLoader:
         >>> data = ArrayDataset(np.arange(5))
         >>> [len(batch) for batch, in DataLoader(data, batch_size=2)]
         [2, 2, 1]
+        >>> [batch.tolist() for batch, in DataLoader(data, batch_size=2, workers=2)]
+        [[0, 1], [2, 3], [4]]
     """
 
     def __init__(
@@ -49,44 +68,80 @@ class DataLoader:
         seed: int = 0,
         drop_last: bool = False,
         transform: Transform | None = None,
+        sampler: Sampler | None = None,
+        workers: int = 0,
+        prefetch: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"DataLoader: expected a batch_size of at least 1, found {batch_size}")
         if seed < 0:
             raise ValueError(f"DataLoader: expected a seed that is not negative, found {seed}")
+        if sampler is not None and shuffle:
+            raise ValueError("DataLoader: expected shuffle or a sampler, found both; the sampler alone orders them")
+        if workers < 0 or (prefetch is not None and prefetch < 1):
+            raise ValueError(
+                f"DataLoader: expected workers from 0 and prefetch from 1 on, found {workers} and {prefetch}"
+            )
         self.dataset = dataset
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
         self.drop_last = drop_last
         self.transform = transform
+        self.sampler = sampler
+        self.workers = workers
+        self.prefetch = 2 * workers if prefetch is None else prefetch
         self.epoch = 0
         self._position = 0  # batches of this epoch handed out so far
         self._resume_at = 0
 
     def __len__(self) -> int:
         """Batches per epoch."""
-        full, rest = divmod(len(self.dataset), self.batch_size)
+        full, rest = divmod(len(self.dataset if self.sampler is None else self.sampler), self.batch_size)
         return full + (1 if rest and not self.drop_last else 0)
 
     def __iter__(self) -> Iterator[Batch]:
         start, self._resume_at = self._resume_at, 0
-        order = self._order()
-        for number in range(start, len(self)):
-            indices = order[number * self.batch_size : (number + 1) * self.batch_size]
-            batch = self.dataset.batch(indices)
-            if self.transform is not None:
-                batch = self.transform(batch, np.random.default_rng((self.seed, self.epoch, number)))
+        numbers = range(start, len(self))
+        make = partial(self._make, self._order(), self.epoch)
+        if self.workers and numbers:
+            batches = prefetched(make, numbers, self.workers, self.prefetch)
+        else:
+            batches = map(make, numbers)
+        for number, batch in zip(numbers, batches, strict=True):
             self._position = number + 1
             yield batch
         self.epoch += 1
         self._position = 0
 
-    def _order(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _make(self, order: Order, epoch: int, number: int) -> Batch:
+        """Batch `number` of an epoch: a function of its arguments, so that any thread may call it at any time."""
+        try:
+            batch = self.dataset.batch(order[number * self.batch_size : (number + 1) * self.batch_size])
+            if self.transform is not None:
+                batch = self.transform(batch, np.random.default_rng((self.seed, epoch, number)))
+        except Exception as error:
+            error.add_note(f"DataLoader: while making batch {number} of epoch {epoch}, seed {self.seed}")
+            raise
+        return batch
+
+    def _order(self) -> Order:
         count = len(self.dataset)
-        if not self.shuffle:
-            return np.arange(count)
-        return np.random.default_rng((self.seed, self.epoch)).permutation(count)
+        if self.sampler is None:
+            sampler = RandomSampler(count) if self.shuffle else SequentialSampler(count)
+            return sampler.order(self.seed, self.epoch)
+        order = self.sampler.order(self.seed, self.epoch)
+        name = type(self.sampler).__name__
+        if order.shape != (len(self.sampler),):
+            raise ShapeError(
+                f"{name}: expected an order of {len(self.sampler)} samples, as its len says, found {order.shape}"
+            )
+        if order.size and not (order.min() >= 0 and order.max() < count):
+            raise IndexError(
+                f"{name}: expected sample numbers from 0 to {count - 1}, found {order.min()} to {order.max()}; "
+                "make it for this data set"
+            )
+        return order
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader is: the epoch, and how many of its batches it has handed out."""

@@ -29,6 +29,7 @@ from odyssey.nn.containers import ModuleList, Residual, Sequential
 from odyssey.nn.conv import Conv2d, ConvTranspose2d, SeparableConv2d
 from odyssey.nn.dropout import Dropout, Dropout2d
 from odyssey.nn.embedding import Embedding
+from odyssey.nn.fold import Foldable, FrozenConv2d, fold_batch_norm
 from odyssey.nn.hyper import HyperConnection, HyperHead, ResidualAdd, residual
 from odyssey.nn.linear import Flatten, Identity, Linear
 from odyssey.nn.losses import (
@@ -67,6 +68,8 @@ __all__ = [
     "Embedding",
     "Flatten",
     "FocalLoss",
+    "Foldable",
+    "FrozenConv2d",
     "GlobalAvgPool2d",
     "GroupNorm",
     "HardSigmoid",
@@ -107,6 +110,7 @@ __all__ = [
     "Softplus",
     "Summary",
     "Tanh",
+    "fold_batch_norm",
     "functional",
     "init",
     "residual",

@@ -83,6 +83,7 @@ from odyssey.reference.elementwise import (
     subtract,
 )
 from odyssey.reference.embedding import embedding, embedding_backward
+from odyssey.reference.filter import filter2d, filter2d_backward_image, filter2d_backward_kernel
 from odyssey.reference.geometry import (
     euclidean_distance,
     euclidean_distance_backward,
@@ -213,6 +214,9 @@ __all__ = [
     "euclidean_distance_backward",
     "exp",
     "exp_map",
+    "filter2d",
+    "filter2d_backward_image",
+    "filter2d_backward_kernel",
     "fma",
     "fold_batch_norm",
     "gelu",

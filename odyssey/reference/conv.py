@@ -12,6 +12,7 @@ image, and contributes one small matrix product in float64. `torch.nn.functional
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,10 +21,13 @@ from odyssey.reference._arrays import deliver, reals
 from odyssey.reference.linear import activated, with_bias
 from odyssey.typing import Array, ArrayLike
 
+if TYPE_CHECKING:
+    from odyssey._kernels.conv import PackedKernel
+
 
 def conv2d(
     x: ArrayLike,
-    weight: ArrayLike,
+    weight: ArrayLike | PackedKernel,
     bias: ArrayLike | None = None,
     stride: int | tuple[int, int] = 1,
     padding: int | tuple[int, int] = 0,
@@ -42,6 +46,7 @@ def conv2d(
     array([[ 8., 12.],
            [20., 24.]], dtype=float32)
     """
+    weight = np.asarray(weight)
     x, weight, *rest = reals(x=x, weight=weight) if bias is None else reals(x=x, weight=weight, bias=bias)
     window = Window(x.shape, weight.shape[2:], stride, padding, dilation)
     _check_channels(x.shape, weight.shape, groups)

@@ -328,8 +328,29 @@ def conv2d_backward_input(grad: Array, weight: Array, input_shape: Any, **option
 
 
 def conv2d_backward_weight(grad: Array, x: Array, weight_shape: Any, **options: Any) -> Array:
-    """The same of the absolute values."""
+    """The same of the absolute values, or what tiles of it pass through."""
+    if grad.dtype == np.float32 and winograd.pays(x.shape, tuple(weight_shape), **options):
+        padding, groups = winograd.pair(options.get("padding", 0)), options.get("groups", 1)
+        return winograd.weight_magnitude(grad, x, padding, groups)
     return reference.conv2d_backward_weight(np.abs(wide64(grad)), np.abs(wide64(x)), weight_shape, **options)
+
+
+def filter2d(image: Array, kernel: Array, border: str = "reflect", cval: float = 0.0) -> Array:
+    """The filter of absolute values."""
+    return reference.filter2d(np.abs(wide64(image)), np.abs(wide64(kernel)), border, abs(cval))
+
+
+def filter2d_backward_image(grad: Array, kernel: Array, border: str = "reflect") -> Array:
+    """The same of absolute values."""
+    return reference.filter2d_backward_image(np.abs(wide64(grad)), np.abs(wide64(kernel)), border)
+
+
+def filter2d_backward_kernel(
+    grad: Array, image: Array, kernel_shape: Any, border: str = "reflect", cval: float = 0.0
+) -> Array:
+    """The same of absolute values."""
+    sizes = np.abs(wide64(grad)), np.abs(wide64(image))
+    return reference.filter2d_backward_kernel(*sizes, kernel_shape, border, abs(cval))
 
 
 def conv_transpose2d(x: Array, weight: Array, bias: Array | None = None, **options: Any) -> Array:
@@ -354,7 +375,10 @@ def conv_transpose2d_backward_input(grad: Array, weight: Array, input_shape: Any
 
 
 def conv_transpose2d_backward_weight(grad: Array, x: Array, weight_shape: Any, **options: Any) -> Array:
-    """The same of the absolute values."""
+    """The same of the absolute values, or what tiles of it pass through: images and gradients change places."""
+    if grad.dtype == np.float32 and winograd.pays(grad.shape, tuple(weight_shape), **options):
+        padding, groups = winograd.pair(options.get("padding", 0)), options.get("groups", 1)
+        return winograd.weight_magnitude(x, grad, padding, groups)
     return reference.conv_transpose2d_backward_weight(
         np.abs(wide64(grad)), np.abs(wide64(x)), weight_shape, **options
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from odyssey.typing import Array
 
-__all__ = ["magnitude", "pair", "pays", "turned"]
+__all__ = ["magnitude", "pair", "pays", "turned", "weight_magnitude"]
 
 SOURCE = np.abs(np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], np.float64))
 KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0, 0, 1]], np.float64)
@@ -42,8 +42,34 @@ def pays(
 
 def magnitude(x: Array, weight: Array, padding: tuple[int, int], groups: int) -> Array:
     """|At| ((|G| |weight| |Gt|) * (|Bt| |x| |B|)) |A|, summed over the channels."""
+    outputs, (out_h, out_w) = len(weight), (x.shape[2] + 2 * padding[0] - 2, x.shape[3] + 2 * padding[1] - 2)
+    source = _sources(x, padding, groups)
+    n, _, channels, down, across = source.shape[:5]
+    channels *= groups
+    kernel = KERNEL @ np.abs(weight.astype(np.float64)) @ KERNEL.T
+    kernel = kernel.reshape(groups, outputs // groups, channels // groups, 4, 4)
+    products = np.einsum("ngcyxij,gocij->ngoyxij", source, kernel, optimize=True)
+    tiles = (BACK @ products @ BACK.T).reshape(n, outputs, down, across, 2, 2)
+    result = tiles.transpose(0, 1, 2, 4, 3, 5).reshape(n, outputs, 2 * down, 2 * across)
+    return np.asarray(result[:, :, :out_h, :out_w])
+
+
+def weight_magnitude(grad: Array, x: Array, padding: tuple[int, int], groups: int) -> Array:
+    """|Gt| (sum over tiles of (|A| |grad| |At|) * (|Bt| |x| |B|)) |G|: the same of the gradient of the weight."""
+    source = _sources(x, padding, groups)
+    n, _, _, down, across = source.shape[:5]
+    outputs, height, width = grad.shape[1:]
+    whole = np.zeros((n, outputs, 2 * down, 2 * across))
+    whole[:, :, :height, :width] = np.abs(grad.astype(np.float64))
+    tiles = whole.reshape(n, groups, outputs // groups, down, 2, across, 2).swapaxes(4, 5)
+    products = np.einsum("ngcyxij,ngoyxij->gocij", source, BACK.T @ tiles @ BACK, optimize=True)
+    result = KERNEL.T @ products @ KERNEL
+    return np.asarray(result.reshape(outputs, *result.shape[2:]))
+
+
+def _sources(x: Array, padding: tuple[int, int], groups: int) -> Array:
+    """|Bt| |d| |B| of every 4x4 patch d: (N, groups, channels of a group, tiles down, tiles across, 4, 4)."""
     n, channels, height, width = x.shape
-    outputs = len(weight)
     (top, left), (out_h, out_w) = padding, (height + 2 * padding[0] - 2, width + 2 * padding[1] - 2)
     down, across = -(-out_h // 2), -(-out_w // 2)
     padded = np.zeros((n, channels, 2 * down + 2, 2 * across + 2))
@@ -51,13 +77,7 @@ def magnitude(x: Array, weight: Array, padding: tuple[int, int], groups: int) ->
     inside = inside[:, :, : padded.shape[2] - max(0, top), : padded.shape[3] - max(0, left)]
     padded[:, :, max(0, top) :, max(0, left) :][:, :, : inside.shape[2], : inside.shape[3]] = inside
     patches = np.lib.stride_tricks.sliding_window_view(padded, (4, 4), axis=(2, 3))[:, :, ::2, ::2]
-    source = (SOURCE @ patches @ SOURCE.T).reshape(n, groups, channels // groups, down, across, 4, 4)
-    kernel = KERNEL @ np.abs(weight.astype(np.float64)) @ KERNEL.T
-    kernel = kernel.reshape(groups, outputs // groups, channels // groups, 4, 4)
-    products = np.einsum("ngcyxij,gocij->ngoyxij", source, kernel, optimize=True)
-    tiles = (BACK @ products @ BACK.T).reshape(n, outputs, down, across, 2, 2)
-    result = tiles.transpose(0, 1, 2, 4, 3, 5).reshape(n, outputs, 2 * down, 2 * across)
-    return np.asarray(result[:, :, :out_h, :out_w])
+    return np.asarray((SOURCE @ patches @ SOURCE.T).reshape(n, groups, channels // groups, down, across, 4, 4))
 
 
 def turned(weight: Array, groups: int) -> Array:

@@ -89,22 +89,54 @@ def load_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
 
 
 class CheckpointCallback(Callback):
-    """Saves the run at the start, when it ends or is stopped, and between epochs every so many seconds.
+    """Saves the run at the start, when it ends or is stopped, and every so many seconds on the way.
 
-    The one at the start is for the sake of the user whose disk is full: better now than after an hour.
+    The one at the start is for the sake of the user whose disk is full: better now than after an hour. Beside `path`,
+    the latest, it can keep those of past epochs; any of them is a checkpoint to resume.
+
+    Args:
+        path: the latest checkpoint, `checkpoint.safetensors` say.
+        every_seconds: how long at least between two at the end of an epoch,
+        batch_seconds: and between one and the next in the middle, where an epoch takes longer.
+        best: keep the one of the epoch with the highest held-out accuracy (the lowest loss of a regression), the
+            earliest of equals, as `checkpoint-best.safetensors`.
+        last: keep those of the last so many epochs, as `checkpoint-<epoch>.safetensors`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], every_seconds: float = 30.0) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        every_seconds: float = 30.0,
+        batch_seconds: float = 120.0,
+        *,
+        best: bool = False,
+        last: int = 0,
+    ) -> None:
+        if last < 0:
+            raise ValueError(f"CheckpointCallback: expected last not to be negative, found {last}")
+        self.path = Path(path)
         self.every_seconds = every_seconds
+        self.batch_seconds = batch_seconds
+        self.best = best
+        self.last = last
         self._last = 0.0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
         """Save."""
         self._save(trainer)
 
+    def on_batch_end(self, trainer: Trainer) -> None:
+        """Save if it is more than time."""
+        if monotonic() - self._last >= self.batch_seconds:
+            self._save(trainer)
+
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
-        """Save if it is time."""
+        """Save if it is time, and what is to be kept."""
+        if self.best and _is_best(trainer.history):
+            save_checkpoint(trainer, self._beside("best"))
+        if self.last:
+            save_checkpoint(trainer, self._beside(str(trainer.epoch)))
+            self._beside(str(trainer.epoch - self.last)).unlink(missing_ok=True)
         if monotonic() - self._last >= self.every_seconds:
             self._save(trainer)
 
@@ -112,6 +144,18 @@ class CheckpointCallback(Callback):
         """Save."""
         self._save(trainer)
 
+    def _beside(self, which: str) -> Path:
+        return self.path.with_name(f"{self.path.stem}-{which}{self.path.suffix}")
+
     def _save(self, trainer: Trainer) -> None:
         save_checkpoint(trainer, self.path)
         self._last = monotonic()
+
+
+def _is_best(history: list[dict[str, Any]]) -> bool:
+    """Whether the latest epoch beats all before it on what is held out; on the training data where nothing is."""
+    name = next(
+        name for name in ("test_accuracy", "test_loss", "train_accuracy", "train_loss") if name in history[-1]
+    )
+    sign = 1 if name.endswith("accuracy") else -1
+    return all(sign * metrics[name] < sign * history[-1][name] for metrics in history[:-1])

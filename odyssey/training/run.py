@@ -1,7 +1,7 @@
 """A run folder: what a training run leaves behind, and where it is resumed and used from.
 
     config.json             what was trained on what, and how
-    checkpoint.safetensors  the run, to be resumed
+    checkpoint.safetensors  the run, to be resumed; checkpoint-best and checkpoint-<epoch> where the recipe keeps them
     metrics.jsonl           one line per epoch
     model.safetensors       the trained parameters
     curve.svg               loss and accuracy over the epochs
@@ -74,17 +74,18 @@ class RunFolder:
         """Put a Trainer where the run's checkpoint was taken; errors as in `load_checkpoint`."""
         load_checkpoint(trainer, self.checkpoint_path)
 
-    def watch(self, trainer: Trainer) -> None:
-        """Keep the folder up to date while the trainer runs."""
-        trainer.callbacks += [CheckpointCallback(self.checkpoint_path), MetricsFile(self.metrics_path)]
+    def watch(self, trainer: Trainer, *, best: bool = False, last: int = 0) -> None:
+        """Keep the folder up to date while the trainer runs; `best` and `last` as in `CheckpointCallback`."""
+        checkpoints = CheckpointCallback(self.checkpoint_path, best=best, last=last)
+        trainer.callbacks += [checkpoints, MetricsFile(self.metrics_path)]
 
     def end(self, trainer: Trainer, title: str) -> None:
         """Write the model and the curve."""
         save(trainer.model, self.model_path)
         draw_curve(trainer.history, self.curve_path, title)
 
-    def config(self, model: str) -> dict[str, Any]:
-        """The run's configuration.
+    def config(self, *models: str) -> dict[str, Any]:
+        """The run's configuration, of one of these models.
 
         Raises:
             FileNotFoundError: there is no run in this folder.
@@ -98,12 +99,12 @@ class RunFolder:
             )
         try:
             config = json.loads(self.config_path.read_bytes())
-            if config["format"] != _FORMAT or config["model"]["name"] != model:
+            if config["format"] != _FORMAT or config["model"]["name"] not in models:
                 raise KeyError(f"format {config['format']}, model {config['model']['name']}")
             config["model"]["arguments"], config["data"]["classes"], config["training"]
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
-                f"{self.config_path}: expected the configuration of a run of {model}, found it damaged or another "
-                f"({error}); restore it from where it was copied"
+                f"{self.config_path}: expected the configuration of a run of {' or '.join(models)}, found it damaged "
+                f"or another ({error}); restore it from where it was copied"
             ) from error
         return dict(config)

@@ -303,6 +303,23 @@ static void exercise_pool(ody_pool_fn f, ody_pool_workspace_fn workspace, int bi
     }
 }
 
+/* Kernels from `least` to `most` in size, those whose size is known with that size alone. */
+static void exercise_filter(ody_filter_fn f, int bits, size_t least, size_t most) {
+    const size_t size = (size_t)bits / 8, pitch = 96;
+    prepare(bits, 0);
+    for (size_t kernel = least; kernel <= most; kernel += 2)
+        for (size_t n = 1; n < 80; n += 13)
+            for (unsigned flags = 0; flags <= ODY_CONTINUE; flags += ODY_CONTINUE) {
+                const void *rows[20];
+                for (size_t r = 0; r < 20; r++) rows[r] = (const char *)in[0] + (r * 7 % 20) * pitch * size;
+                ody_filter call = {.in = rows, .out = out[0], .out_step = (ptrdiff_t)(n * size), .rows = 1 + n % 11, .n = n,
+                                   .kernel_h = kernel, .kernel_w = kernel, .weight = in[1], .start = 0.5, .flags = flags};
+                fill(out[0], call.rows * n, bits, 0);
+                f(&call);
+                absorb(out[0], call.rows * n, bits);
+            }
+}
+
 /* A convolution whole, in one piece for each group, or for all planes where it is depthwise, in each direction. */
 static void exercise_conv(ody_conv_fn f, ody_conv_fn pack, ody_conv_sizes_fn sizes, int bits, int direction) {
     static const struct { size_t batch, channels, height, width, outputs, kernel, stride, padding, dilation, groups; } shape[] = {
@@ -579,6 +596,11 @@ int main(void) {
     state = 1;                                                                                                         \
     hash = 14695981039346656037u;                                                                                      \
     exercise_ody_hyper(TABLE.name, TABLE.workspace, bits, backward);                                                   \
+    printf("%s %016" PRIx64 "\n", #name, hash);
+#define FILTER_SLOT(name, bits, least, most)                                                                           \
+    state = 1;                                                                                                         \
+    hash = 14695981039346656037u;                                                                                      \
+    exercise_filter(TABLE.name, bits, least, most);                                                                    \
     printf("%s %016" PRIx64 "\n", #name, hash);
 #define SINKHORN_SLOT(name, bits, most)                                                                                \
     state = 1;                                                                                                         \

@@ -54,6 +54,10 @@ def slots() -> str:
             elif type_ == "ody_hyper_fn":
                 backward = int(name.endswith("backward"))
                 lines.append(f"HYPER_SLOT({name}_f{bits}, hyper_workspace_f{bits}, {bits}, {backward})")
+            elif type_ == "ody_filter_fn":
+                known = re.search(r"_(\d)x\d$", name)
+                least, most = (known.group(1), known.group(1)) if known else (2, 7)
+                lines.append(f"FILTER_SLOT({name}_f{bits}, {bits}, {least}, {most})")
             elif type_ == "ody_sinkhorn_fn":
                 most = "ODY_SINKHORN_FEW" if name == "sinkhorn_few" else "MOST"
                 lines.append(f"SINKHORN_SLOT({name}_f{bits}, {bits}, {most})")

@@ -17,6 +17,7 @@ MODULES = (
     "linear",
     "conv",
     "conv_transpose",
+    "filter",
     "pooling",
     "optim",
 )

@@ -269,3 +269,38 @@ def test_evaluation_counts_the_confusions():
     assert (perfect.errors, perfect.worst_pair()) == (0, None)
     one = evaluate(model, ArrayDataset(predicted, wanted), batch_size=1)
     assert one.loss == result.loss
+
+
+def test_checkpoints_are_taken_in_the_middle_of_long_epochs(tmp_path, monkeypatch):
+    from odyssey.training import checkpoint
+
+    saved = []
+    monkeypatch.setattr(checkpoint, "save_checkpoint", lambda trainer, path: saved.append(trainer.step))
+    make(callbacks=[CheckpointCallback(tmp_path / "c", every_seconds=1e9, batch_seconds=0.0)]).fit(1)
+    assert saved == [0, 1, 2, 3, 4, 5, 6, 7, 7]
+
+
+def test_the_best_and_the_last_checkpoints_are_kept(tmp_path):
+    trainer = make(callbacks=[CheckpointCallback(tmp_path / "run.safetensors", best=True, last=2)])
+    trainer.fit(5)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"run.safetensors", "run-best.safetensors", "run-4.safetensors", "run-5.safetensors"}
+    accuracy = [metrics["test_accuracy"] for metrics in trainer.history]
+    best = make()
+    load_checkpoint(best, tmp_path / "run-best.safetensors")
+    assert best.epoch == 1 + accuracy.index(max(accuracy))
+
+
+def test_without_held_out_images_the_best_epoch_is_that_of_the_training_ones(tmp_path):
+    trainer = make(callbacks=[CheckpointCallback(tmp_path / "run.safetensors", best=True)])
+    trainer.held_out = None
+    trainer.fit(4)
+    accuracy = [metrics["train_accuracy"] for metrics in trainer.history]
+    best = make()
+    load_checkpoint(best, tmp_path / "run-best.safetensors")
+    assert best.epoch == 1 + accuracy.index(max(accuracy))
+
+
+def test_a_negative_number_of_checkpoints_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="expected last not to be negative, found -1"):
+        CheckpointCallback(tmp_path / "c", last=-1)

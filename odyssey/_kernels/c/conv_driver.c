@@ -129,6 +129,29 @@ static void run_planes(conv_job *job, size_t pieces) {
     else ody_parallel(planes_task, job, tasks);
 }
 
+/* All weights, into v->packed. */
+static void pack_weights(const ody_conv *v, ody_conv_fn pack, const ody_conv_sizes *sizes, size_t itemsize, size_t pieces) {
+    pack_job packing = {v, pack, v->packed, sizes->tiles, 1};
+    const size_t weights = sizes->packed / itemsize / v->groups;
+    if (pieces > 1 && !sizes->planes) packing.parts = least(sizes->tiles, weights / PACK_GRAIN + 1);
+    if (sizes->planes || packing.parts * v->groups == 1) pack_task(&packing, 0);
+    else if (sizes->packed / itemsize < PACK_GRAIN)
+        for (size_t task = 0; task < packing.parts * v->groups; task++) pack_task(&packing, task);
+    else ody_parallel(pack_task, &packing, packing.parts * v->groups);
+}
+
+size_t ody_conv_packed_bytes(ody_conv_sizes_fn sizes, const ody_conv *v) {
+    ody_conv_sizes found = {0};
+    sizes(v, &found);
+    return found.planes || found.tiles == 0 ? 0 : found.packed;
+}
+
+void ody_pack_conv(ody_conv_sizes_fn sizes, ody_conv_fn pack, const ody_conv *v, size_t itemsize) {
+    ody_conv_sizes found = {0};
+    sizes(v, &found);
+    pack_weights(v, pack, &found, itemsize, pieces_for(multiply_adds(v)));
+}
+
 int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
                  size_t itemsize) {
     ody_announce(op, all_bytes(v, itemsize));
@@ -137,23 +160,21 @@ int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_
     sizes(v, &job.sizes);
     if (job.sizes.tiles == 0) return 0;
     _Alignas(64) char near[NEAR];
-    job.packed = job.sizes.packed <= sizeof near ? near : ody_alloc(job.sizes.packed);
-    if (!job.packed) return -1;
     const size_t pieces = pieces_for(multiply_adds(v));
-    pack_job packing = {v, pack, job.packed, job.sizes.tiles, 1};
+    if (pack) {
+        ody_conv whole = *v;
+        whole.packed = job.packed = job.sizes.packed <= sizeof near ? near : ody_alloc(job.sizes.packed);
+        if (!job.packed) return -1;
+        pack_weights(&whole, pack, &job.sizes, itemsize, pieces);
+    } else {
+        job.packed = v->packed;
+    }
     if (job.sizes.planes) {
-        pack_task(&packing, 0);
         job.rows = job.sizes.rows;
         run_planes(&job, pieces);
-        if (job.packed != near) ody_free(job.packed);
+        if (pack && job.packed != near) ody_free(job.packed);
         return job.failed ? -1 : 0;
     }
-    const size_t weights = job.sizes.packed / itemsize / v->groups;
-    if (pieces > 1) packing.parts = least(job.sizes.tiles, weights / PACK_GRAIN + 1);
-    if (packing.parts * v->groups == 1) pack_task(&packing, 0);
-    else if (job.sizes.packed / itemsize < PACK_GRAIN)
-        for (size_t task = 0; task < packing.parts * v->groups; task++) pack_task(&packing, task);
-    else ody_parallel(pack_task, &packing, packing.parts * v->groups);
 
     /* Images first: their pieces share nothing. Then rows, which overlap a little; then outputs, which read all of x: both
      * only where images leave a thread idle. */
@@ -171,7 +192,7 @@ int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_
         for (size_t task = 0; task < tasks; task++) conv_task(&job, task);
     else
         ody_parallel(conv_task, &job, tasks);
-    if (job.packed != near) ody_free(job.packed);
+    if (pack && job.packed != near) ody_free(job.packed);
     return job.failed ? -1 : 0;
 }
 

@@ -44,7 +44,7 @@ static void K(route_conv)(const ody_conv *v, int backward, K(conv_route) *route)
     /* Who computes in double wants the shorter chains of errors. */
     if (sizeof(real) == sizeof(float) && conv_winograd_pays(&route->taps, route->strided)) {
         route->winograd = 1;
-        K(plan_winograd)(&route->taps, &route->plan, &route->tiles);
+        K(plan_winograd)(&route->taps, &route->plan, v->batch, &route->tiles);
         return;
     }
     if (v->batch < LANES || route->plan.tiles == 0) return;
@@ -73,6 +73,7 @@ static void K(route_sizes)(const ody_conv *v, int backward, ody_conv_sizes *size
     sizes->packed = sizes->workspace = 0;
     if (route.winograd) {
         const size_t tiles = route.tiles.grid_h * route.tiles.grid_w;
+        sizes->tiles = route.tiles.tiles;
         sizes->packed = K(winograd_packed_elements)(&route.tiles) * v->groups * sizeof(real);
         sizes->workspace = K(winograd_workspace)(&route.tiles);
         sizes->rows = tiles < WINOGRAD_LEAST ? 1 : route.tiles.grid_h;

@@ -169,8 +169,23 @@ static void K(plan_dot)(const conv_taps *t, const ody_conv *v, K(dot_plan) *p) {
     p->grad_elements = p->chunk_images > 1 ? t->outputs * p->grad_row : 0;
 }
 
+/* The same shapes as forward; who computes in double wants the shorter chains of errors here too. */
+static int K(weight_by_winograd)(const conv_taps *t) {
+    return sizeof(real) == sizeof(float) && conv_winograd_pays(t, 0);
+}
+
 static void K(conv2d_backward_weight_sizes)(const ody_conv *v, ody_conv_sizes *sizes) {
     const conv_taps t = conv_forward_taps(v);
+    sizes->images = 1;
+    if (K(weight_by_winograd)(&t)) {
+        K(weight_plan) p;
+        K(plan_weight)(&t, v, &p);
+        sizes->packed = p.slabs > 1 ? p.slabs * v->outputs * t.channels * 9 * sizeof(real) : 0;
+        sizes->workspace = K(weight_workspace)(&p);
+        sizes->tiles = (t.outputs + LANES - 1) / LANES;
+        sizes->rows = p.slabs;
+        return;
+    }
     K(dot_plan) p;
     K(plan_dot)(&t, v, &p);
     const size_t rows = DOT_ROWS_FOR(t.outputs);
@@ -178,12 +193,17 @@ static void K(conv2d_backward_weight_sizes)(const ody_conv *v, ody_conv_sizes *s
     sizes->workspace = (p.planes_elements + p.stage_elements + p.grad_elements) * sizeof(real) + p.offsets * sizeof(ptrdiff_t);
     sizes->tiles = rows ? (t.outputs + rows - 1) / rows : 0;
     sizes->rows = p.slabs;
-    sizes->images = 1;
 }
 
 /* One slab: the weights of outputs [tile, tile_end) and channels [channel, channel_end) of a group. */
 static void K(conv2d_backward_weight)(const ody_conv *v) {
     const conv_taps t = conv_forward_taps(v);
+    if (K(weight_by_winograd)(&t)) {
+        K(weight_plan) tiles;
+        K(plan_weight)(&t, v, &tiles);
+        K(run_weight)(v, &tiles);
+        return;
+    }
     K(dot_plan) p;
     K(plan_dot)(&t, v, &p);
     const conv_planes *planes = &p.planes;

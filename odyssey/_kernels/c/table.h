@@ -49,6 +49,8 @@ const ody_kernels ODY_TABLE = {
     /* attention */
     ROW(attention), ROW(attention_workspace), ROW(attention_backward), ROW(attention_backward_workspace),
     ROW(rotary_half), ROW(rotary_interleaved),
+    /* filters */
+    ROW(filter2d), ROW(filter2d_3x3), ROW(filter2d_5x5), ROW(filter2d_7x7),
     /* pooling */
     ROW(max_pool2d), ROW(max_pool2d_backward), ROW(avg_pool2d), ROW(avg_pool2d_backward), ROW(pool_workspace),
     ROW(global_avg_pool2d), ROW(global_avg_pool2d_backward),

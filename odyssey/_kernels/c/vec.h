@@ -48,7 +48,8 @@
  *   P_zip(even, odd, &a, &b)                    its inverse
  *   P_transpose(r)                                 r[lanes] in place, in registers
  *   parts      P_PARTS P_part                      what one register holds: 1, 2 or 4 parts make a vector. For loops whose
- *              P_part_zero() P_part_load(p)        accumulators must not spill: all of part 0, then all of part 1 ...
+ *              P_part_zero() P_part_splat(x)       accumulators must not spill: all of part 0, then all of part 1 ...
+ *              P_part_load(p) P_part_load_far(p) P_part_store(p, v)
  *              P_part_load_n(p, n) P_part_fma      lanes >= n are zero; n up to the lanes of a part
  *              P_join(part)                        part[P_PARTS] to a vector
  *
@@ -91,10 +92,12 @@ ODY_INLINE f64x8 f64x8_zero(void) { return f64x8_splat(0.0); }
 ODY_INLINE f32x16 f32x16_lookup8_in(const float *table, i32x16 i) { return f32x16_lookup8(table, i); }
 #endif
 
-/* load, for a long walk through memory. */
+/* load, for a long walk through memory, or one that keeps crossing cache lines. */
 #ifndef ODY_LOAD_FAR
 ODY_INLINE f32x16 f32x16_load_far(const float *p) { return f32x16_load(p); }
 ODY_INLINE f64x8 f64x8_load_far(const double *p) { return f64x8_load(p); }
+ODY_INLINE f32x16_part f32x16_part_load_far(const float *p) { return f32x16_part_load(p); }
+ODY_INLINE f64x8_part f64x8_part_load_far(const double *p) { return f64x8_part_load(p); }
 #endif
 
 ODY_INLINE m32x16 f32x16_is_nan(f32x16 v) { return f32x16_ne(v, v); }

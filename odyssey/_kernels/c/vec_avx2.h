@@ -364,7 +364,9 @@ typedef __m256 f32x16_part;
 typedef __m256d f64x8_part;
 #define HALF(V, T, H, M, s, half)                                                                           \
     ODY_INLINE H V##_part_zero(void) { return _mm256_setzero_##s(); }                                       \
+    ODY_INLINE H V##_part_splat(T x) { return _mm256_set1_##s(x); }                                         \
     ODY_INLINE H V##_part_load(const T *p) { return _mm256_loadu_##s(p); }                                  \
+    ODY_INLINE void V##_part_store(T *p, H v) { _mm256_storeu_##s(p, v); }                                  \
     ODY_INLINE H V##_part_load_n(const T *p, size_t n) { return _mm256_maskload_##s(p, M##_first(n).lo); }  \
     ODY_INLINE H V##_part_fma(H a, H b, H c) { return _mm256_fmadd_##s(a, b, c); }                          \
     ODY_INLINE V V##_join(const H *part) { return (V){part[0], part[1]}; }

@@ -273,7 +273,9 @@ typedef float32x4_t f32x16_part;
 typedef float64x2_t f64x8_part;
 #define PART(V, T, Q, s, n_lanes)                                                                           \
     ODY_INLINE Q V##_part_zero(void) { return vdupq_n_##s(0); }                                             \
+    ODY_INLINE Q V##_part_splat(T x) { return vdupq_n_##s(x); }                                             \
     ODY_INLINE Q V##_part_load(const T *p) { return vld1q_##s(p); }                                         \
+    ODY_INLINE void V##_part_store(T *p, Q v) { vst1q_##s(p, v); }                                          \
     ODY_INLINE Q V##_part_load_n(const T *p, size_t n) {                                                    \
         T lane[n_lanes] = {0};                                                                              \
         for (size_t i = 0; i < n && i < n_lanes; i++) lane[i] = p[i];                                       \

@@ -188,7 +188,9 @@ enum { f32x16_PARTS = 1, f64x8_PARTS = 1 };
 #define WHOLE(V, T)                                                                                        \
     typedef V V##_part;                                                                                    \
     ODY_INLINE V V##_part_zero(void) { return V##_splat(0); }                                              \
+    ODY_INLINE V V##_part_splat(T x) { return V##_splat(x); }                                              \
     ODY_INLINE V V##_part_load(const T *p) { return V##_load(p); }                                         \
+    ODY_INLINE void V##_part_store(T *p, V v) { V##_store(p, v); }                                         \
     ODY_INLINE V V##_part_load_n(const T *p, size_t n) { return V##_load_n(p, n, 0); }                     \
     ODY_INLINE V V##_part_fma(V a, V b, V c) { return V##_fma(a, b, c); }                                  \
     ODY_INLINE V V##_join(const V *part) { return *part; }

@@ -11,6 +11,9 @@
  *   run     strips below one another in one image: they share source rows
  *   block   as many strips as go through all three steps together; strips follow one another without a gap
  *
+ * Where all tiles together are few (one small image), lanes are outputs in the products instead, and the tiles their rows:
+ * the same chains, and no lane without work.
+ *
  * What is added to what depends on a tile's place in its image alone; blocks, pieces and the batch change no bit.
  */
 
@@ -22,6 +25,7 @@ enum {
     WINOGRAD_LEAST = 64,       /* tiles at least, for the transformed weights are read once a block, */
     WINOGRAD_MOST = 256,       /* and at most */
     WINOGRAD_PRODUCTS = 256 << 10, /* bytes of products waiting to be transformed back */
+    WINOGRAD_FEW = 6,          /* tiles in all, at most, that leave the lanes to the outputs: rows that every set's tile has */
 };
 
 /* Whether it is fewer operations than the direct way: decided by the shapes of one image, never by the batch or the
@@ -40,6 +44,7 @@ static inline int conv_winograd_pays(const conv_taps *all, int strided) {
 
 typedef struct K(winograd_plan) {
     conv_taps taps;
+    int few;                         /* lanes of the products are outputs */
     size_t tile_rows, tiles, vecs;   /* of the matrix products: outputs of a tile, such tiles, vectors of a panel */
     size_t grid_h, grid_w;           /* in tiles of 2x2 */
     size_t length, parts;            /* tiles of a strip, strips side by side */
@@ -49,11 +54,12 @@ typedef struct K(winograd_plan) {
     size_t stage_elements, plane, planes_elements, source_elements, products_elements, rows_elements;
 } K(winograd_plan);
 
-static void K(plan_winograd)(const conv_taps *t, const K(conv_plan) *direct, K(winograd_plan) *p) {
+static void K(plan_winograd)(const conv_taps *t, const K(conv_plan) *direct, size_t batch, K(winograd_plan) *p) {
     p->taps = *t;
-    p->tile_rows = direct->tile_rows;
-    p->tiles = direct->tiles;
-    p->vecs = (size_t)GEMM_VECS_FOR((int)p->tile_rows);
+    p->few = batch * ((t->grid_h + 1) / 2) * ((t->grid_w + 1) / 2) <= WINOGRAD_FEW;
+    p->tile_rows = p->few ? GEMM_VECS * LANES : direct->tile_rows;
+    p->tiles = p->few ? (t->outputs + p->tile_rows - 1) / p->tile_rows : direct->tiles;
+    p->vecs = p->few ? 1 : (size_t)GEMM_VECS_FOR((int)p->tile_rows);
     p->grid_h = (t->grid_h + 1) / 2;
     p->grid_w = (t->grid_w + 1) / 2;
     p->low = conv_span_low(t->row_first, t->row_step, 3);
@@ -280,6 +286,56 @@ static void K(winograd_put)(real *to, const real *from, size_t n) {
     if (x < n) v_store_n(to + x, v_load(from + x), n - x);
 }
 
+/* The products and results of a few tiles, of the strips from s0 on: `packed` has the outputs of a tile side by side. */
+static void K(winograd_few)(const K(winograd_plan) *p, const K(conv_piece) *w, size_t s0, size_t count, size_t tiles,
+                            const real *source, real *products) {
+    const conv_taps *t = &p->taps;
+    const size_t panel_elements = t->channels * p->tile_rows, step = WINOGRAD_FEW * p->tile_rows;
+    const K(tile_ends) ends = {.beta = 0};
+    for (size_t tile = w->tile; tile < w->tile_end; tile++) {
+        for (size_t i = 0; i < 16; i++)
+            K(tile_for)((int)tiles, GEMM_VECS)(t->channels, source + i * t->channels * LANES, LANES,
+                                               w->packed + (tile * 16 + i) * panel_elements, (ptrdiff_t)p->tile_rows,
+                                               products + i * step, (ptrdiff_t)p->tile_rows, p->tile_rows, &ends);
+        for (size_t n = 0; n < tiles; n++) {
+            const K(winograd_strip) strip = K(winograd_strip_at)(p, w, s0 + n / count);
+            const size_t x = 2 * (strip.first + n % count), y = 2 * strip.row;
+            for (size_t m = tile * p->tile_rows; m < (tile + 1) * p->tile_rows && m < t->outputs; m += LANES) {
+                const size_t some = t->outputs - m < LANES ? t->outputs - m : LANES;
+                const vec bias = w->bias ? v_load_n(w->bias + m, some, 0) : v_zero();
+                const real *from = products + n * p->tile_rows + (m - tile * p->tile_rows);
+                real lanes[4 * LANES];
+                vec down[2][4];
+                UNROLL for (int j = 0; j < 4; j++) {
+                    vec d[4], back[2];
+                    UNROLL for (int i = 0; i < 4; i++) d[i] = v_load(from + (size_t)(4 * i + j) * step);
+                    K(winograd_back)(d, back);
+                    down[0][j] = back[0];
+                    down[1][j] = back[1];
+                }
+                UNROLL for (int i = 0; i < 2; i++) {
+                    vec result[2];
+                    K(winograd_back)(down[i], result);
+                    UNROLL for (int j = 0; j < 2; j++) {
+                        result[j] = v_add(result[j], bias);
+                        if (w->activation == ODY_RELU) result[j] = K(relu_vec)(result[j]);
+                        v_store(lanes + (2 * i + j) * LANES, result[j]);
+                    }
+                }
+                if (w->activation != ODY_IDENTITY && w->activation != ODY_RELU)
+                    K(activate_row)(lanes, 4 * LANES, w->activation);
+                real *to = w->out + t->out_first + (ptrdiff_t)strip.image * t->out_image + (ptrdiff_t)m * t->out_m +
+                           (ptrdiff_t)y * t->out_row + (ptrdiff_t)x;
+                for (size_t i = 0; i < 2 && y + i < t->grid_h; i++)
+                    for (size_t j = 0; j < 2 && x + j < t->grid_w; j++)
+                        for (size_t r = 0; r < some; r++)
+                            to[(ptrdiff_t)i * t->out_row + (ptrdiff_t)j + (ptrdiff_t)r * t->out_m] =
+                                lanes[(2 * i + j) * LANES + r];
+            }
+        }
+    }
+}
+
 static void K(run_winograd)(const K(winograd_plan) *p, const K(conv_piece) *w, void *workspace) {
     const conv_taps *t = &p->taps;
     real *source = workspace, *products = source + p->source_elements, *planes = products + p->products_elements;
@@ -314,6 +370,10 @@ static void K(run_winograd)(const K(winograd_plan) *p, const K(conv_piece) *w, v
             K(winograd_down)(p, planes, vectors, c, place, source);
         }
 
+        if (p->few) {
+            K(winograd_few)(p, w, s0, count, tiles, source, products);
+            continue;
+        }
         for (size_t tile0 = w->tile; tile0 < w->tile_end; tile0 += p->group) {
             const size_t tile1 = w->tile_end - tile0 < p->group ? w->tile_end : tile0 + p->group;
             const size_t m_end = tile1 * p->tile_rows < t->outputs ? tile1 * p->tile_rows : t->outputs;

@@ -88,6 +88,12 @@ def _kernels(request: Request) -> Iterator[Section]:
     return kernels(request)
 
 
+def _training(request: Request) -> Iterator[Section]:
+    from odyssey.bench.tables.training import training
+
+    return training(request)
+
+
 def _transport(request: Request) -> Iterator[Section]:
     from odyssey.bench.tables.transport import transport
 
@@ -97,5 +103,6 @@ def _transport(request: Request) -> Iterator[Section]:
 TABLES: dict[str, Callable[[Request], Iterator[Section]]] = {
     "foundation": _foundation,
     "kernels": _kernels,
+    "training": _training,
     "transport": _transport,
 }

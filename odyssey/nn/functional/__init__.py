@@ -47,6 +47,7 @@ from odyssey.nn.functional.elementwise import (
     subtract,
 )
 from odyssey.nn.functional.embedding import embedding
+from odyssey.nn.functional.filter import filter2d
 from odyssey.nn.functional.geometry import (
     euclidean_distance,
     pairwise_distance,
@@ -130,6 +131,7 @@ __all__ = [
     "expand_dims",
     "expand_streams",
     "fill_",
+    "filter2d",
     "flatten",
     "fma",
     "gelu",

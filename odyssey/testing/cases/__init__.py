@@ -22,6 +22,7 @@ from odyssey.testing.case import Case
 from odyssey.testing.cases.activations import ACTIVATIONS
 from odyssey.testing.cases.attention import ATTENTION_OPS
 from odyssey.testing.cases.elementwise import ELEMENTWISE
+from odyssey.testing.cases.filters import FILTERS
 from odyssey.testing.cases.geometry import GEOMETRY
 from odyssey.testing.cases.hyper import HYPER
 from odyssey.testing.cases.images import IMAGES
@@ -49,6 +50,7 @@ _FAMILIES = (
     ATTENTION_OPS,
     HYPER,
     IMAGES,
+    FILTERS,
     OPTIMIZERS,
     SAMPLING,
     TRANSPORT,
