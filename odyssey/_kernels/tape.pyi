@@ -2,6 +2,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, TypeAlias, final
 
+from typing_extensions import disjoint_base
+
 from odyssey.tensor.tensor import Tensor
 from odyssey.typing import Array
 
@@ -10,7 +12,7 @@ _Backward: TypeAlias = Callable[[Array, Node], tuple[Array | None, ...]]
 
 recording: ContextVar[bool]
 
-def is_grad_enabled() -> bool: ...
+def is_grad_enabled(default: bool = ..., /) -> bool: ...
 def bind(
     tensor_class: type[TensorBase],
     operations: object,
@@ -34,10 +36,11 @@ class Node:
     owned: bool
     @property
     def number(self) -> int: ...
-    def __init__(self, backward: _Backward, inputs: tuple[_Edge, ...], saved: Any) -> None: ...
+    def __new__(cls, backward: _Backward, inputs: tuple[_Edge, ...], saved: Any) -> Node: ...
     def out(self) -> Array | None: ...
     def receive(self, grad: Array, fresh: bool) -> None: ...
 
+@disjoint_base
 class TensorBase:
     data: Array
     node: _Edge

@@ -168,6 +168,14 @@ LAYERS: dict[str, tuple[Callable[[], Any], Callable[..., list[Any]]]] = {
     "Dropout": (lambda: nn.Dropout(0.5).eval(), draw((3, 4))),
     "Embedding": (lambda: _of_indices(nn.Embedding(5, 3)), draw((1,))),
     "Flatten": (nn.Flatten, draw(IMAGES)),
+    "FrozenConv2d": (
+        lambda: nn.FrozenConv2d(
+            nn.Conv2d(4, 3, 3, padding=1),
+            np.random.default_rng(0).standard_normal((3, 4, 3, 3), np.float32),
+            np.zeros(3, np.float32),
+        ),
+        draw(IMAGES),
+    ),
     "GlobalAvgPool2d": (nn.GlobalAvgPool2d, draw(IMAGES)),
     "GroupNorm": (lambda: nn.GroupNorm(2, 4), draw(IMAGES)),
     "HyperConnection": (_hyper_connection, draw((3, 2, 4))),
