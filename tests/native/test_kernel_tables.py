@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "odyssey" / "_kernels" / "c"
 pytestmark = [
     pytest.mark.source,
+    pytest.mark.xdist_group("native"),  # they share what the compiler takes minutes for
     pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="the C sources are not beside the tests"),
 ]
 

@@ -100,14 +100,18 @@ def run(name, options, steps=6, dtype=np.float64):
     return w.data
 
 
-@pytest.mark.parametrize(("name", "options", "formula"), CASES, ids=str)
+def named(value):
+    return value.__name__ if callable(value) else str(value)
+
+
+@pytest.mark.parametrize(("name", "options", "formula"), CASES, ids=named)
 def test_steps_follow_the_formula(name, options, formula):
     expected = formula(START, [lambda w: 2 * w * SCALE] * 6, **options)
     np.testing.assert_allclose(run(name, options), expected, rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(run(name, options, dtype=np.float32), expected, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize(("name", "options", "formula"), CASES, ids=str)
+@pytest.mark.parametrize(("name", "options", "formula"), CASES, ids=named)
 def test_steps_are_pytorchs(name, options, formula):
     """Twenty of them, each looked at, on two parameters whose gradients vary as those of batches do."""
     torch = pytest.importorskip("torch")
@@ -128,7 +132,7 @@ def test_steps_are_pytorchs(name, options, formula):
             np.testing.assert_allclose(own.data, other.detach().numpy(), rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.parametrize(("name", "options", "formula"), CASES, ids=str)
+@pytest.mark.parametrize(("name", "options", "formula"), CASES, ids=named)
 def test_state_resumes_to_the_same_bits(name, options, formula):
     whole = run(name, options, steps=7, dtype=np.float32)
     w = od.Tensor(START.astype(np.float32), requires_grad=True)
