@@ -41,7 +41,8 @@ cdef ndarray image_like(object x, int type_num, const char *op, str name):
     """Planes (..., H, W), of any real type where type_num is negative, a stride apart; else a copy that is."""
     cdef ndarray array = as_array(x, op)
     cdef int axis, ndim = PyArray_NDIM(array)
-    cdef npy_intp step = 0
+    cdef npy_intp step = 0 # of the next axis out, where there is one within; 0 is a step, too
+    cdef bint within = False
     if type_num < 0:
         real_type(array, op, name)
     else:
@@ -55,8 +56,9 @@ cdef ndarray image_like(object x, int type_num, const char *op, str name):
     for axis in range(ndim - 3, -1, -1):
         if PyArray_DIMS(array)[axis] == 1:
             continue
-        if step and PyArray_STRIDES(array)[axis] != step:
+        if within and PyArray_STRIDES(array)[axis] != step:
             return contiguous(array)
+        within = True
         step = PyArray_STRIDES(array)[axis] * PyArray_DIMS(array)[axis]
     return array
 

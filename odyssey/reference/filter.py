@@ -10,6 +10,7 @@ is written down as a table of places: -1 where it sees `cval`. `scipy.ndimage.co
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,12 @@ def filter2d_backward_kernel(
     grad, image = _operands(border, grad=grad, image=image)
     if grad.shape != image.shape:
         raise ShapeError(explain("grad and image must be of one shape", describe(grad=grad, image=image)))
+    try:
+        kh, kw = map(index, kernel_shape)
+    except (TypeError, ValueError):
+        raise TypeError(explain("kernel_shape must be a pair of ints", f"found {kernel_shape!r}")) from None
+    if kh < 1 or kw < 1:
+        raise ShapeError(explain("kernel_shape must be at least (1, 1)", f"found {kernel_shape!r}"))
     around = _surrounded(image, kernel_shape, border, cval)
     result = np.zeros(kernel_shape, around.dtype)
     for i, k in np.ndindex(*kernel_shape):

@@ -60,6 +60,8 @@ def test_planes_of_any_strides_are_filtered_where_they_lie():
         assert np.array_equal(expected[plane], od.filter2d(image[plane], kernel))
     assert np.array_equal(od.filter2d(image.transpose(1, 0, 2, 3), kernel), expected.transpose(1, 0, 2, 3))
     assert np.array_equal(od.filter2d(image[::2, 1], kernel), expected[::2, 1])
+    repeated = np.broadcast_to(image[:, :1], image.shape)
+    assert np.array_equal(od.filter2d(repeated, kernel), od.filter2d(repeated.copy(), kernel))
     wide = numbers(5, 1500)
     assert np.array_equal(od.filter2d(wide[:, ::-1], kernel), od.filter2d(wide[:, ::-1].copy(), kernel))
     assert np.array_equal(od.filter2d(wide[::-1], kernel), od.filter2d(wide[::-1].copy(), kernel))
