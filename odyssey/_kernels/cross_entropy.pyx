@@ -1,8 +1,8 @@
 """Cross entropy of logits against class labels, and its gradient."""
 from libc.stddef cimport ptrdiff_t, size_t
 from libc.stdint cimport int64_t
-from numpy cimport (NPY_ARRAY_ALIGNED, NPY_DOUBLE, NPY_FLOAT, NPY_INT32, NPY_INT64, PyArray_CHKFLAGS, PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE,
-                    PyArray_NDIM, PyArray_STRIDES, PyArray_TYPE, ndarray, npy_intp)
+from numpy cimport (NPY_ARRAY_ALIGNED, NPY_DOUBLE, NPY_FLOAT, NPY_INT32, NPY_INT64, PyArray_CHKFLAGS,
+                    PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_STRIDES, PyArray_TYPE, ndarray, npy_intp)
 cimport numpy as cnp
 
 from odyssey._kernels.array cimport (GIL_WORTH, as_array, check_overlap, checked_out, contiguous, describe, new_array,

@@ -1,8 +1,8 @@
 """Rows of a table by number, and the gradient of the table."""
 from libc.stddef cimport ptrdiff_t, size_t
 from libc.stdint cimport int64_t
-from numpy cimport (NPY_ARRAY_ALIGNED, NPY_FLOAT, NPY_INT32, NPY_INT64, PyArray_CHKFLAGS, PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE,
-                    PyArray_NDIM, PyArray_SIZE, PyArray_TYPE, ndarray, npy_intp)
+from numpy cimport (NPY_ARRAY_ALIGNED, NPY_FLOAT, NPY_INT32, NPY_INT64, PyArray_CHKFLAGS, PyArray_DATA, PyArray_DIMS,
+                    PyArray_ITEMSIZE, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE, ndarray, npy_intp)
 cimport numpy as cnp
 
 from odyssey._kernels.array cimport (GIL_WORTH, as_array, check_disjoint, checked_out, contiguous, describe, new_array,
