@@ -140,6 +140,7 @@ from odyssey.packing import PackedWeight, pack
 
 if TYPE_CHECKING:
     from odyssey import (
+        bridge,
         config,
         data,
         errors,
@@ -177,8 +178,8 @@ if TYPE_CHECKING:
 
 # Loaded when first asked for: `import odyssey` brings the kernels alone.
 _LAZY_MODULES = (
-    "config", "data", "errors", "geometry", "interop", "memory", "models", "nn", "optim", "protocols", "reference",
-    "serialization", "testing", "training",
+    "bridge", "config", "data", "errors", "geometry", "interop", "memory", "models", "nn", "optim", "protocols",
+    "reference", "serialization", "testing", "training",
 )  # fmt: skip
 _LAZY_NAMES = {
     "MemoryPool": "odyssey.memory_pool",

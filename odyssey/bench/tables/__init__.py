@@ -76,6 +76,12 @@ def open_line(what: str, why: str, setting: str = "", verdict: Verdict = "not av
     return Line(what=what, setting=setting, verdict=verdict, note=why)
 
 
+def _bridge(request: Request) -> Iterator[Section]:
+    from odyssey.bench.tables.bridge import bridge
+
+    return bridge(request)
+
+
 def _foundation(request: Request) -> Iterator[Section]:
     from odyssey.bench.tables.foundation import foundation
 
@@ -101,6 +107,7 @@ def _transport(request: Request) -> Iterator[Section]:
 
 
 TABLES: dict[str, Callable[[Request], Iterator[Section]]] = {
+    "bridge": _bridge,
     "foundation": _foundation,
     "kernels": _kernels,
     "training": _training,

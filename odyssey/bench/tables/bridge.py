@@ -1,0 +1,17 @@
+"""The goals of the bridge: a module for each way across, whose `sections` are measured in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from odyssey.bench.tables import Request, Section
+
+__all__ = ["bridge"]
+
+PARTS: tuple[Callable[[Request], Iterator[Section]], ...] = ()
+
+
+def bridge(request: Request) -> Iterator[Section]:
+    """Every section, one after the other as it is measured."""
+    for part in PARTS:
+        yield from part(request)

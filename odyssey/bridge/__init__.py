@@ -1,0 +1,34 @@
+"""Five ways across: between Python and native code, threads, processes, languages; each the right one somewhere.
+
+    direct   call native code                        `direct.NativeLibrary`, `direct.batched`
+    stream   batches without end, between threads    `stream.Stream`, `stream.Batch`
+    shared   large tensors between processes         `shared.SharedTensor`, `shared.SharedMemoryManager`
+    proto    nested, versioned objects               `proto.dumps`, `proto.loads`
+    jit      tight loops of plain Python             `jit`, `inline_c`
+
+`types` is the table of what crosses as what. Each part loads when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from odyssey.bridge import direct, proto, shared, stream, types
+    from odyssey.bridge.compiling import inline_c, jit
+
+_MODULES = ("direct", "proto", "shared", "stream", "types")
+_NAMES = {"inline_c": "odyssey.bridge.compiling", "jit": "odyssey.bridge.compiling"}
+
+__all__ = ["direct", "inline_c", "jit", "proto", "shared", "stream", "types"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"odyssey.bridge.{name}")
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES, *_NAMES])
