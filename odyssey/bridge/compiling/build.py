@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import shlex
-import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
-__all__ = ["FLAGS", "BuildError", "assembly", "build", "compiler", "missing", "translate"]
+from odyssey.bridge.compiling.toolchain import compiler, missing
+
+__all__ = ["FLAGS", "BuildError", "assembly", "build", "translate"]
 
 HERE = Path(__file__).parent
 
@@ -29,27 +29,6 @@ FAST = ("-fassociative-math", "-freciprocal-math", "-fno-signed-zeros", "-ffp-co
 
 class BuildError(RuntimeError):
     """The compiler refused."""
-
-
-def compiler() -> list[str] | None:
-    """The command of the system's C compiler: `CC`, or the first of cc, gcc and clang; None where there is none."""
-    for name in filter(None, (os.environ.get("CC"), "cc", "gcc", "clang")):
-        words = shlex.split(name)
-        found = shutil.which(words[0]) if words else None
-        if found:
-            return [found, *words[1:]]
-    return None
-
-
-def missing() -> str | None:
-    """What is not there that compiling needs, and how to get it; None if all is."""
-    from importlib.util import find_spec
-
-    if find_spec("Cython") is None:
-        return "Cython is not installed: pip install 'odyssey[bridge]'"
-    if compiler() is None:
-        return "there is no C compiler: install gcc or clang, or name one in CC"
-    return None
 
 
 def translate(path: Path, name: str) -> Path:
@@ -95,7 +74,7 @@ def _command(fastmath: bool, flags: tuple[str, ...]) -> list[str]:
 
     command = compiler()
     if command is None:
-        raise BuildError("there is no C compiler: install gcc or clang, or name one in CC")
+        raise BuildError(str(missing()))
     includes = [np.get_include(), sysconfig.get_paths()["include"], str(HERE)]
     return [*command, *FLAGS, *(FAST if fastmath else ()), *flags, *(f"-I{folder}" for folder in includes)]
 
