@@ -20,6 +20,8 @@ FLAGS = (
     "-O3", "-march=native", "-fwrapv", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
     # The C library's pow and x * x differ in the last bit, and Python calls pow.
     "-fno-builtin-pow", "-fno-builtin-powf",
+    # The way in is called seldom: what is inlined into it, GCC compiles as if it were too, and out of registers.
+    "-fno-inline-functions-called-once",
     "-fno-semantic-interposition", "-fvisibility=hidden", "-fPIC", "-g0", "-w",
 )  # fmt: skip
 # Not -ffast-math itself: it links a start-up file that lets the whole process flush small numbers to zero, and it would

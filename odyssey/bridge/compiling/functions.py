@@ -149,7 +149,7 @@ class Jitted:
             ValueError: a signature that names no types.
         """
         for signature in signatures:
-            self._obtain(self._tokens(signature), ())
+            self._obtain(self._tokens(signature))
 
     def inspect(self, signature: str | Sequence[str] | None = None) -> Inspection:
         """The types, the Cython and C code, and the instructions of what was compiled.
@@ -209,7 +209,7 @@ class Jitted:
         tokens = [token(value, name, self.__name__) for value, name in zip(args, names, strict=False)]
         key = tuple(value if getattr(value, "__odyssey_jit__", False) else one
                     for value, one in zip(args, tokens, strict=True))  # fmt: skip
-        call = self._obtain(key, args)
+        call = self._obtain(key)
         result = call(*args)
         if result is MISS:
             raise DTypeError(
@@ -217,7 +217,7 @@ class Jitted:
             )
         return result
 
-    def _obtain(self, key: tuple[Any, ...], args: tuple[Any, ...]) -> Callable[..., Any]:
+    def _obtain(self, key: tuple[Any, ...]) -> Callable[..., Any]:
         with _lock:
             if key in self._ways:  # another thread was quicker
                 return self._ways[key].call
@@ -274,7 +274,7 @@ def _obtain_module(wanted: list[tuple[Jitted, tuple[Any, ...]]], fastmath: bool)
             _counts["compiled"] += len(wanted)
             _seconds += time.perf_counter() - began
         if problem is not None:
-            _warn(f"jit: the cache {cache.folder()} cannot be written to ({problem}); each process compiles anew")
+            _unkept(problem)
         _modules[key] = module
     given = {
         f"{place}.{position}": one
@@ -324,6 +324,10 @@ def _kind(one: Any) -> Kind:
         return FunctionKind(one)
     dtype, ndim, contiguous = parse(one)
     return Scalar(dtype) if ndim < 0 else ArrayKind(dtype, ndim, contiguous)
+
+
+def _unkept(problem: OSError) -> None:
+    _warn(f"jit: the cache {cache.folder()} cannot be written to ({problem}); each process compiles anew")
 
 
 def _warn(message: str) -> None:

@@ -92,7 +92,6 @@ class Writer:
         self.safe: set[tuple[int, int]] = set()
         self.proving = checks
         self.calls = False
-        self.loop: tree.For | tree.While | None = None
         body = function.body
         self.owning = any(
             isinstance(node, tree.Alloc) or (isinstance(node, (tree.Return, tree.JitCall)) and _holds_array(node))
@@ -265,27 +264,10 @@ class Writer:
     def stmt_If(self, node: tree.If) -> None:
         self.heads(node.condition)
         with self.block(f"if {self.bare(node.condition)}:"):
-            if self.is_record(node):
-                self.put("ody_seldom()")
             self.block_of(node.body)
         if node.orelse:
             with self.block("else:"):
                 self.block_of(node.orelse)
-
-    def is_record(self, node: tree.If) -> bool:
-        """A loop's best so far is beaten: `if x < best: best = x`, over floats.
-
-        That is seldom, and foreseen by the processor. Without a branch each comparison would wait for the one before,
-        and GCC makes one without a branch of it.
-        """
-        condition = node.condition
-        if self.loop is None or node.orelse or not isinstance(condition, tree.Compare):
-            return False
-        for side in (condition.a, condition.b):
-            if isinstance(side, Var) and isinstance(side.kind, Scalar) and side.kind.floating:
-                here, all_of_it = (_assignments(body, side.name) for body in (node.body, self.loop.body))
-                return 0 < here == all_of_it
-        return False
 
     def stmt_While(self, node: tree.While) -> None:
         self.versions(node, lambda: self._while(node))
@@ -359,11 +341,6 @@ class Writer:
 
     def versions(self, node: tree.For | tree.While, write: Callable[[], None]) -> None:
         """The loop; twice, if some of its checks can be proved unnecessary before it runs."""
-        outer, self.loop = self.loop, node
-        self._versions(node, write)
-        self.loop = outer
-
-    def _versions(self, node: tree.For | tree.While, write: Callable[[], None]) -> None:
         proof = self.proof(node) if self.proving else Proof()
         if not proof.safe:
             write()
@@ -719,10 +696,6 @@ def flat_all(variables: dict[str, Kind]) -> Iterator[tuple[str, Kind]]:
 def _holds_array(node: tree.Return | tree.JitCall) -> bool:
     kind = node.kind if isinstance(node, tree.JitCall) else node.x.kind
     return any(isinstance(item, ArrayKind) for item in results(kind))
-
-
-def _assignments(body: list[Stmt], name: str) -> int:
-    return sum(isinstance(node, tree.Assign) and node.name == name for node in tree.walk(body))
 
 
 def _simple(text: str) -> bool:
