@@ -53,7 +53,7 @@ class _End(Generic[R]):
     def _check_process(self) -> None:
         if self._run.process != os.getpid():
             raise RuntimeError(
-                f"Stream: expected to be read in process {self._run.process}, where it was started, found a fork of it\n"
+                f"Stream: expected to be read in process {self._run.process}, which began it, found a fork\n"
                 "  threads do not survive a fork: iterate over the Stream anew in the child"
             )
 
@@ -224,7 +224,8 @@ class AsyncResults(_End[R]):
     """The results of a run, for a coroutine. `aiter(stream)` makes it, on the loop that it is to be used on.
 
     It never holds the loop up: it waits for results, and at the end for threads, by awaiting. When it is forgotten the
-    threads end by themselves, as soon as their work at hand is done; `aclose()`, or `async with stream`, waits for that.
+    threads end by themselves, as soon as their work at hand is done; `aclose()`, or `async with stream`, waits for
+    that.
     """
 
     def __init__(self, run: Run) -> None:

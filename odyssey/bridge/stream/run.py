@@ -100,17 +100,16 @@ class Run:
         self._workers = [_Clock() for _ in range(settings.workers if settings.work else 0)]
         self._count = self._bytes = 0  # in flight, as the loader knows it
         self.began = perf_counter()
-        asynchronous = hasattr(source, "__aiter__") and (loop is not None or not hasattr(source, "__iter__"))
         self.threads = [
             Thread(target=copy_context().run, args=(self._work, clock), name=f"odyssey-stream-{number}", daemon=True)
             for number, clock in enumerate(self._workers)
         ]
         self.parts = len(self.threads) + 1
-        if asynchronous and loop is not None:
+        if loop is not None and isinstance(source, AsyncIterable):
             self._loader_loop = loop
             self._loader_task = loop.create_task(self._load_here(source))
         else:
-            loader = self._load_there if asynchronous else self._load
+            loader: Any = self._load if isinstance(source, Iterable) else self._load_there
             self.threads.insert(
                 0, Thread(target=copy_context().run, args=(loader, source), name="odyssey-stream-loader", daemon=True)
             )

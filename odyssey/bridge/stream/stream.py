@@ -26,9 +26,9 @@ class Stream(Generic[R]):
     Python code that holds the GIL does not gain by threads: see docs/guides/stream.md.
 
     Args:
-        source: an iterable of batches, or an asynchronous one. An item is a `Batch`, a pair (x, y), or anything else, which
-            becomes a Batch's `x`. An iterable is read by a thread; an asynchronous one on the consumer's event loop, or,
-            for a consumer without one, on a loop of the loader's thread.
+        source: an iterable of batches, or an asynchronous one. An item is a `Batch`, a pair (x, y), or anything else,
+            which becomes a Batch's `x`. An iterable is read by a thread; an asynchronous one on the consumer's event
+            loop, or, for a consumer without one, on a loop of the loader's thread.
         work: called with each Batch, by threads; what it returns is the result. None: the batches are the results.
         maxsize: so many batches at most are loaded and not taken by the consumer yet, whether they wait, are worked on,
             or done. Default: two for each worker.
@@ -75,7 +75,7 @@ class Stream(Generic[R]):
         on_status: Callable[[Stats], object] | None = None,
         status_seconds: float = 1.0,
     ) -> None:
-        if not hasattr(source, "__iter__") and not hasattr(source, "__aiter__"):
+        if not isinstance(source, (Iterable, AsyncIterable)):
             raise TypeError(
                 f"Stream: expected a source to iterate over, found {type(source).__name__}\n"
                 "  a function that yields is one when it is called: Stream(batches(), ...)"
