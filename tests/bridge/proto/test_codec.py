@@ -339,10 +339,9 @@ def test_messages_of_a_document_are_needed_all_and_in_order():
     ):
         with pytest.raises(FormatError, match="expected"):
             proto.loads(b"".join(bad))
+        file = io.BytesIO(b"".join(bad))
         with pytest.raises(FormatError, match="expected"):
-            file = io.BytesIO(b"".join(bad))
-            proto.load(file)
-            proto.load(file)
+            [proto.load(file) for _ in range(2)]
 
 
 def test_a_limit_out_of_range_is_refused():

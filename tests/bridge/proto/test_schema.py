@@ -237,5 +237,5 @@ def test_a_name_that_no_installation_has_is_an_error(monkeypatch):
     from odyssey import config
 
     monkeypatch.setattr(config, "__file__", "/nowhere/odyssey/config.py")
-    with pytest.raises(FileNotFoundError, match="odyssey.get_protos: expected /nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"odyssey\.get_protos: expected /nowhere"):
         od.get_protos()
