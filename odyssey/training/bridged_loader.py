@@ -39,7 +39,6 @@ class BridgedLoader(DataLoader):
     Attributes:
         starting: seconds until a worker's first batch was there.
         taking: seconds the caller spent in asking for the others, waiting included.
-        crossing: seconds spent, by the stream's thread, in taking batches over from the worker, waiting left out.
 
     Example:
         >>> import numpy as np
@@ -57,11 +56,17 @@ class BridgedLoader(DataLoader):
             loader.sampler,
         )  # fmt: skip
         super().load_state_dict(loader.state_dict())
-        self.starting = self.taking = self.crossing = 0.0
+        self.starting = self.taking = 0.0
+        self._crossing = _Crossing()
         self._keep, self._context = keep, context
         self._feed: RingFeed | None = None
         self._results: Results[StreamBatch] | None = None
         self._next = -1  # the number of the batch that the stream gives next
+
+    @property
+    def crossing(self) -> float:
+        """Seconds spent, by the stream's thread, in taking batches over from the worker, waiting left out."""
+        return self._crossing.seconds
 
     @property
     def restarted(self) -> int:
@@ -105,24 +110,32 @@ class BridgedLoader(DataLoader):
             hold = AHEAD + self._keep + 1
             ring = SharedRing(hold + 1, self._fields())
             self._feed = ring.feed(_Fill(self), count(number), hold=hold, context=self._context)
-            self._results = iter(Stream(self._taken(self._feed), maxsize=AHEAD))
+            self._results = iter(Stream(self._crossing.over(self._feed), maxsize=AHEAD))
             self._next = number
         return self._results
-
-    def _taken(self, feed: RingFeed) -> Iterator[RingBatch]:
-        while True:
-            began, waited = perf_counter(), feed.waited
-            batch = next(feed, None)
-            self.crossing += perf_counter() - began - (feed.waited - waited)
-            if batch is None:
-                return
-            yield batch
 
     def _fields(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """What a slot has to hold, as the first batch tells."""
         arrays = self.make(self.order(self.epoch), self.epoch, 0)
         rows = min(self.batch_size, len(self.dataset if self.sampler is None else self.sampler))
         return {str(i): ((rows, *array.shape[1:]), array.dtype) for i, array in enumerate(arrays)}
+
+
+class _Crossing:
+    """Times how long batches take to come over. The stream's thread holds it, and not the loader, which can so be
+    forgotten."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def over(self, feed: RingFeed) -> Iterator[RingBatch]:
+        while True:
+            began, waited = perf_counter(), feed.waited
+            batch = next(feed, None)
+            self.seconds += perf_counter() - began - (feed.waited - waited)
+            if batch is None:
+                return
+            yield batch
 
 
 class _Fill:
