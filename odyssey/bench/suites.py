@@ -32,7 +32,6 @@ __all__ = [
     "Row",
     "is_available",
     "race_case",
-    "race_cases",
     "sizes_of",
     "vector_sets",
 ]
@@ -129,13 +128,6 @@ class Row:
             "disturbed": dict(self.outcome.disturbed),
             "refused": dict(self.outcome.refused),
         }
-
-
-def race_cases(cases: Sequence[Case], plan: Plan) -> Iterator[Row]:
-    """Every case at every size of its `bench`, as the plan says."""
-    for case in cases:
-        for size in sizes_of(case, plan):
-            yield from race_case(case, size, plan)
 
 
 def sizes_of(case: Case, plan: Plan) -> list[Any]:

@@ -20,8 +20,8 @@ def _any(name: str, result: Any) -> None:
 class Point:
     """One size of a curve: how it is called, the same work that way and without it.
 
-    `across` and `bare` do exactly the same work; what `across` adds is what is measured. `check` says what is wrong with
-    a result, or None.
+    `across` and `bare` do exactly the same work; what `across` adds is what is measured. `check` says what is wrong
+    with a result, or None.
     """
 
     label: str
