@@ -156,6 +156,7 @@ if TYPE_CHECKING:
         testing,
         training,
     )
+    from odyssey.bridge.compiling import jit
     from odyssey.geometry import forman_ricci, ollivier_ricci
     from odyssey.memory_pool import MemoryPool, aligned_empty
     from odyssey.serialization import load, save
@@ -198,6 +199,7 @@ _LAZY_NAMES = {
     "grad": "odyssey.tensor",
     "no_grad": "odyssey.tensor",
     "use_reference": "odyssey.tensor",
+    "jit": "odyssey.bridge.compiling",
     "forman_ricci": "odyssey.geometry",
     "ollivier_ricci": "odyssey.geometry",
     "load": "odyssey.serialization",
