@@ -29,6 +29,7 @@ from odyssey.typing import Array
 __all__ = ["Hybrid"]
 
 CALLS = 2000
+CONTEXT = "spawn"
 
 
 class Hybrid(Callback):
@@ -39,11 +40,11 @@ class Hybrid(Callback):
 
     Args:
         trainer: of a classifier.
-        context: how the worker process is started, as in `BridgedLoader`.
+        context: how the worker process is started, as in `BridgedLoader`; by default `CONTEXT`.
     """
 
-    def __init__(self, trainer: Trainer, context: str = "spawn") -> None:
-        self.loader = BridgedLoader(trainer.loader, keep=trainer.accumulate, context=context)
+    def __init__(self, trainer: Trainer, context: str | None = None) -> None:
+        self.loader = BridgedLoader(trainer.loader, keep=trainer.accumulate, context=context or CONTEXT)
         self._counted = _Timed(odyssey.bridge.jit(tally))
         self._checkpoints = [one for one in trainer.callbacks if isinstance(one, CheckpointCallback)]
         self._calls = ops.CallCount()

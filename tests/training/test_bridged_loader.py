@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from odyssey.data import ArrayDataset, DataLoader, RandomAffine, WeightedSampler
+from odyssey.training import bridged_loader
 from odyssey.training.bridged_loader import BridgedLoader
 
 pytestmark = pytest.mark.xdist_group("ring")
@@ -93,6 +94,16 @@ def test_a_worker_that_is_killed_is_replaced_and_no_batch_is_lost_or_doubled(aft
     same(found, copies(plain(), 6))
     assert loader.restarted == 2
     loader.close()
+
+
+def test_what_the_worker_does_follows_from_the_number_alone():
+    loader = plain()
+    fill = bridged_loader._Fill(loader)
+    whole = copies(plain(), 3)
+    for number in (11, 0, 4, 14):
+        slot = {"0": np.zeros((5, 1, 6, 6), np.float32), "1": np.zeros(5, np.int64)}
+        rows = fill(number, slot)
+        same([tuple(array[:rows] for array in slot.values())], [whole[number]])
 
 
 def test_an_error_of_a_transform_reaches_the_loop():
