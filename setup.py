@@ -22,6 +22,7 @@ from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "odyssey/_kernels"
+GENERATED = Path("build/generated")
 TEXTS = sorted(str(path) for path in Path(KERNELS, "c").glob("*.h")) + sorted(
     str(path) for path in Path("include/odyssey").glob("*.h")
 )
@@ -51,7 +52,7 @@ SETS = INSTRUCTION_SETS.get(MACHINE, {"scalar": []})
 
 # What the kernels themselves do not include, so that a change there does not compile every instruction set anew.
 AROUND = {"include/odyssey/odyssey.h", "include/odyssey/operations.h", "include/odyssey/runtime.h"} | {
-    path for path in TEXTS if Path(path).name in ("abi.h", "driver.h")
+    path for path in TEXTS if Path(path).name.startswith(("abi_", "driver"))
 }
 
 
@@ -61,8 +62,8 @@ def library(name: str, sources: list[str], flags: list[str]) -> tuple[str, dict]
     return name, {
         "sources": paths,
         "cflags": COMMON + flags,
-        "include_dirs": ["include"],
-        "obj_deps": {path: kernels if Path(path).stem in {f"isa_{isa}" for isa in SETS} else TEXTS for path in paths},
+        "include_dirs": ["include", str(GENERATED)],
+        "obj_deps": {path: kernels if Path(path).stem in {f"isa_{isa}" for isa in SETS} else [*TEXTS, str(GENERATED / "ody_build.h")] for path in paths},
     }
 
 
@@ -116,9 +117,6 @@ QUICK = {"array", "crossing", "elementwise", "activations", "linear", "reduction
 # Per entry module, flags beside the common ones. GCC clears a new object of some hundred bytes by one slow instruction.
 MODULE_FLAGS = {"typed": ["-fno-builtin-memset"]}
 
-GENERATED = Path("build/generated")
-
-
 def describe_build() -> None:
     """Writes ody_build.h, what odyssey.show_config() tells of this build; left alone when nothing changed, so that it
     rebuilds only what it must."""
@@ -133,7 +131,8 @@ def describe_build() -> None:
         "numpy": numpy.__version__,
         "machine": MACHINE,
     })
-    text = f"#define ODY_BUILD {json.dumps(description)}\n"
+    version = json.loads(description)["version"]
+    text = f"#define ODY_BUILD {json.dumps(description)}\n#define ODY_VERSION {json.dumps(version)}\n"
     header = GENERATED / "ody_build.h"
     if not header.exists() or header.read_text() != text:
         GENERATED.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,6 @@ A function is described by numbers that odyssey.bridge.direct computes from its 
 was declared goes to a Python function, which converts it or explains.
 """
 cimport cython
-from cpython.exc cimport PyErr_NoMemory
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
@@ -19,9 +18,9 @@ from cpython.object cimport PyObject
 from libc.math cimport isinf
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stddef cimport size_t
-from libc.string cimport memset
 from numpy cimport (NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, PyArray_CHKFLAGS, PyArray_CheckExact,
-                    PyArray_DATA, PyArray_DIMS, PyArray_ISNOTSWAPPED, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE, ndarray)
+                    PyArray_DATA, PyArray_DIMS, PyArray_ISNOTSWAPPED, PyArray_NBYTES, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE,
+                    NPY_INT64, ndarray)
 cimport numpy as cnp
 
 from odyssey._kernels.array cimport new_array, new_like
@@ -117,6 +116,9 @@ cdef extern from "Python.h":
     object PyCFunction_NewEx(PyMethodDef *definition, object self, object module)
     long long PyLong_AsLongLongAndOverflow(object, int *overflow) except? -1
     tuple PyTuple_New(Py_ssize_t)
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_ToScalar(void *data, ndarray array)
 
 # What a parameter or a result is. The numbers are those of odyssey.bridge.direct.declarations.
 cdef enum Kind:
@@ -453,6 +455,55 @@ cdef void run_some(void *context, size_t task) noexcept nogil:
         run.results[call] = crossing_call(run.address, run.how, words)
 
 
+# Where an argument of an operation on arrays comes from; the numbers are those of odyssey.bridge.direct.batch.
+cdef enum Source:
+    FIRST_INPUT = 0
+    SECOND_INPUT = 1
+    THIRD_INPUT = 2
+    SIZE = 3
+    ROWS = 4
+    LAST = 5
+    ONE = 6
+    OUT = 7
+    FIXED = 8
+
+
+cdef inline ndarray contiguous_of(object x, int type_num, object take, Py_ssize_t call, int place):
+    if (PyArray_CheckExact(x) and PyArray_TYPE(<ndarray> x) == type_num and PyArray_ISNOTSWAPPED(<ndarray> x)
+            and PyArray_CHKFLAGS(<ndarray> x, NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED)):
+        return <ndarray> x
+    return take(x, call, place)
+
+
+cdef inline bint one_shape(ndarray a, ndarray b) noexcept:
+    cdef int axis
+    if PyArray_NDIM(a) != PyArray_NDIM(b):
+        return False
+    for axis in range(PyArray_NDIM(a)):
+        if PyArray_DIMS(a)[axis] != PyArray_DIMS(b)[axis]:
+            return False
+    return True
+
+
+cdef ndarray checked_target(object out, ndarray first, bint like, int type_num, object refuse, Py_ssize_t call):
+    if (not PyArray_CheckExact(out) or PyArray_TYPE(<ndarray> out) != type_num or not PyArray_ISNOTSWAPPED(<ndarray> out)
+            or not PyArray_CHKFLAGS(<ndarray> out, NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_WRITEABLE)):
+        refuse(call, "expected an out of the result's dtype, contiguous and writable", x=first, out=out)
+    if not (one_shape(<ndarray> out, first) if like else PyArray_NDIM(<ndarray> out) == 0):
+        refuse(call, "expected an out of the result's shape", x=first, out=out)
+    return <ndarray> out
+
+
+cdef int check_apart(ndarray out, ndarray x, object refuse, Py_ssize_t call) except -1:
+    """The very same memory, or none in common; both are contiguous."""
+    cdef const char *a = <const char *> PyArray_DATA(out)
+    cdef const char *b = <const char *> PyArray_DATA(x)
+    cdef bint same = a == b and PyArray_NBYTES(out) == PyArray_NBYTES(x)
+    if not same and a < b + PyArray_NBYTES(x) and b < a + PyArray_NBYTES(out):
+        refuse(call, "expected an out that is an input or does not overlap it", x=x, out=out)
+    return 0
+
+
 @cython.final
 cdef class Calls:
     """Calls of one function, their arguments checked and laid out: running them again costs nothing but the work.
@@ -464,8 +515,11 @@ cdef class Calls:
     cdef Run run
     cdef Function function
     cdef list held
+    cdef list outputs               # of operations on arrays, the results
+    cdef bint scalars               # whether one of them has no axes
+    cdef readonly Py_ssize_t elements
 
-    def __cinit__(self, Function function, list arguments):
+    def __init__(self, Function function, list arguments):
         cdef Py_ssize_t call
         cdef int i
         cdef crossing_word words[CROSSING_WORDS]
@@ -480,6 +534,102 @@ cdef class Calls:
             self.held.append((one, fill(function, given, words)))
             for i in range(function.count):
                 self.run.words[call * function.count + i] = words[function.parameters[i].place]
+
+    @staticmethod
+    def of_arrays(Function function, list items, list layout, list fixed, int inputs, str result, take, refuse, list out):
+        """Calls of an operation on arrays, whose other arguments follow from their shapes.
+
+        Args:
+            function: what is called.
+            items: an array a call, or a tuple of them.
+            layout: for each parameter where its argument comes from (Source).
+            fixed: the arguments that are the same for all calls.
+            inputs: how many arrays a call is given, all of one shape.
+            result: "like" the first array, "one" number of its type, or a "place", an int64.
+            take: (array, call, place) -> what to take for an array that is not contiguous and of the type of all.
+            refuse: (call, why, **arrays) raises.
+            out: where to write, or None.
+        """
+        cdef Calls calls = Calls.__new__(Calls)
+        cdef Py_ssize_t call, size, last
+        cdef int i, j, type_num, place
+        cdef crossing_word constants[MOST_PARAMETERS]
+        cdef crossing_word words[CROSSING_WORDS]
+        cdef int64_t elements[MOST_PARAMETERS]
+        cdef PyObject *given[3]
+        cdef ndarray first, target, one
+        cdef bint like = result == "like"
+        cdef crossing_word *own
+        cdef int sources[MOST_PARAMETERS]
+        calls.prepare(function, len(items))
+        calls.outputs = [None] * len(items)
+        calls.scalars = not like
+        calls.held.append((items, fixed, out))
+        j = 0
+        for i in range(function.count):
+            sources[i] = layout[i]
+            elements[i] = UNKNOWN
+            if sources[i] == FIXED:
+                value = fixed[j]
+                j += 1
+                if not takes_as_it_is(&function.parameters[i], <PyObject *> value, &constants[i], &elements[i]):
+                    calls.held.append(converted(function, i, <PyObject *> value, &constants[i], &elements[i]))
+        type_num = function.parameters[0].type_num
+        for call in range(len(items)):
+            item = items[call]
+            if inputs == 1 and not isinstance(item, tuple):
+                one = contiguous_of(item, type_num, take, call, 0)
+                if one is not item:
+                    calls.held.append(one)
+                given[0] = <PyObject *> one
+            else:
+                if not isinstance(item, tuple) or len(<tuple> item) != inputs:
+                    refuse(call, f"expected {inputs} array{'s' * (inputs > 1)}")
+                for i in range(inputs):
+                    one = contiguous_of((<tuple> item)[i], type_num, take, call, i)
+                    if one is not (<tuple> item)[i]:
+                        calls.held.append(one)
+                    given[i] = <PyObject *> one
+            first = <ndarray> given[0]
+            for i in range(1, inputs):
+                if not one_shape(first, <ndarray> given[i]):
+                    refuse(call, "expected arrays of one shape", first=first, other=<object> given[i])
+            size = PyArray_SIZE(first)
+            last = PyArray_DIMS(first)[PyArray_NDIM(first) - 1] if PyArray_NDIM(first) else 1
+            if out is not None:
+                target = checked_target(out[call], first, like, NPY_INT64 if result == "place" else type_num, refuse, call)
+                for i in range(inputs):
+                    check_apart(target, <ndarray> given[i], refuse, call)
+            elif like:
+                target = new_like(first, type_num)
+            else:
+                target = new_array(0, NULL, NPY_INT64 if result == "place" else type_num)
+            calls.outputs[call] = target
+            calls.scalars |= PyArray_NDIM(target) == 0
+            calls.elements += size
+            own = calls.run.words + call * function.count
+            for i in range(function.count):
+                if sources[i] <= THIRD_INPUT:
+                    own[i].integer = <uint64_t> PyArray_DATA(<ndarray> given[sources[i]])
+                elif sources[i] == SIZE:
+                    own[i].integer = <uint64_t> size
+                elif sources[i] == LAST:
+                    own[i].integer = <uint64_t> last
+                elif sources[i] == ROWS:
+                    own[i].integer = <uint64_t> (size // last if last else 0)
+                elif sources[i] == ONE:
+                    own[i].integer = 1
+                elif sources[i] == OUT:
+                    own[i].integer = <uint64_t> PyArray_DATA(target)
+                else:
+                    own[i] = constants[i]
+                words[function.parameters[i].place] = own[i]
+            if function.sized:
+                for i in range(function.count):
+                    if function.parameters[i].steps and elements[i] != UNKNOWN:
+                        if elements[i] < size_of(function, &function.parameters[i], words):
+                            refuse(call, f"expected {function.names[i]} to be as long as the last axis", x=first)
+        return calls
 
     cdef int prepare(self, Function function, Py_ssize_t calls) except -1:
         cdef int i
@@ -515,9 +665,30 @@ cdef class Calls:
                 self.run.chunk = chunk
                 parallel(run_some, &self.run, (self.run.calls + chunk - 1) // chunk)
 
-    def results(self) -> list:
-        """What the calls returned, a status turned into None or an exception."""
+    cdef bint all_well(self) noexcept:
         cdef size_t call
-        if self.function.result == VOID:
-            return [None] * len(self)
-        return [result_of(self.function, self.run.results[call]) for call in range(self.run.calls)]
+        cdef uint64_t bits = 0
+        for call in range(self.run.calls):
+            bits |= self.run.results[call].integer
+        return bits == 0 if self.function.result_bits == 64 else <uint32_t> bits == 0
+
+    cdef list numbers(self):
+        """The outputs; those without axes as NumPy's scalars."""
+        if not self.scalars:
+            return list(self.outputs)
+        return [PyArray_ToScalar(PyArray_DATA(<ndarray> one), <ndarray> one) if PyArray_NDIM(<ndarray> one) == 0 else one for one in self.outputs]
+
+    def results(self) -> list:
+        """What the calls returned, a status turned into None or an exception; of operations on arrays the outputs."""
+        cdef size_t call = 0
+        cdef list returned
+        if self.function.result == VOID or (self.function.result == STATUS and self.all_well()):
+            return self.numbers() if self.outputs is not None else [None] * len(self)
+        returned = []
+        try:
+            for call in range(self.run.calls):
+                returned.append(result_of(self.function, self.run.results[call]))
+        except Exception as error:
+            error.add_note(f"in call {call} of {self.run.calls}, counted from 0")
+            raise
+        return returned

@@ -47,7 +47,7 @@ class NativeLibrary:
     ===========================  =============================================================================
 
     A result that is a number is a Python number, `const char *` a str, another pointer cffi's; NULL is None. Constants, of enums
-    and `#define`, are attributes too; `library.c` is cffi's view of the library, with its global variables.
+    and `#define`, are attributes too; `library.lib` is cffi's view of the library, with its global variables.
 
     Args:
         name: a path, or a name that is looked for as `odyssey.bridge.direct.search` describes.
@@ -82,7 +82,7 @@ class NativeLibrary:
 
     ffi: Any
     """cffi's object: `library.ffi.new("point *")`, `library.ffi.string(...)`."""
-    c: Any
+    lib: Any
     """cffi's library, unchecked."""
     path: str
     """The file it was found in, or the name by which the system knows it."""
@@ -100,16 +100,16 @@ class NativeLibrary:
         text = declarations if isinstance(declarations, str) else Path(declarations).read_text()
         found = read(text)
         self.ffi = found.ffi
-        self.c, self.path = search.load(found.ffi, name, package)
+        self.lib, self.path = search.load(found.ffi, name, package)
         self._declared = found.functions
         addresses = dict(self._addresses(found))
         tables = _tables(found, dict(status or {}))
         kept = set(found.functions) if keep_gil is True else set(keep_gil or ())
         _known(found, "keep_gil", kept)
         self._functions: dict[str, crossing.Function] = {}
-        for constant in set(dir(self.c)) & found.constants:
-            setattr(self, constant, getattr(self.c, constant))
-        describe = _describer(found, self.c, explain)
+        for constant in set(dir(self.lib)) & found.constants:
+            setattr(self, constant, getattr(self.lib, constant))
+        describe = _describer(found, self.lib, explain)
         for declared in found.functions.values():
             table = tables.get(declared.name)
             setattr(self, declared.name, self._callable(declared, addresses, table, describe, declared.name not in kept))
@@ -118,7 +118,7 @@ class NativeLibrary:
         missing = []
         for name in found.functions:
             try:
-                yield name, int(self.ffi.cast("uintptr_t", getattr(self.c, name)))
+                yield name, int(self.ffi.cast("uintptr_t", getattr(self.lib, name)))
             except AttributeError:
                 missing.append(name)
         if missing:
@@ -141,7 +141,7 @@ class NativeLibrary:
         finish = self._finish(declared, table, describe)
         places = declared.places()
         if places is None:
-            return general_call(declared, self.ffi, getattr(self.c, declared.name), arguments, finish)
+            return general_call(declared, self.ffi, getattr(self.lib, declared.name), arguments, finish)
         names = tuple(one.name for one in declared.parameters)
         function = crossing.Function(
             declared.name,
@@ -154,7 +154,7 @@ class NativeLibrary:
             arguments.refuse,
             finish,
             names,
-            self.c,
+            self.lib,
         )  # fmt: skip
         self._functions[declared.name] = function
         called: Callable[..., object] = function.callable()
