@@ -136,6 +136,7 @@ from odyssey._kernels.sampling import sample, topk_sample, topp_sample
 from odyssey._kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from odyssey._kernels.transport import sinkhorn, sinkhorn_backward, sinkhorn_knopp, sinkhorn_knopp_backward
 from odyssey.config import get_include, get_protos, show_config
+from odyssey.config import get_include, library_path, show_config
 from odyssey.packing import PackedWeight, pack
 
 if TYPE_CHECKING:
@@ -380,6 +381,7 @@ __all__ = [
     # around them
     "get_include",
     "get_protos",
+    "library_path",
     "isa",
     "show_config",
     "threads",

@@ -13,13 +13,14 @@ While it is on,
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from odyssey._kernels import array as _array
-from odyssey._kernels import dispatch
+from odyssey._kernels import crossing, dispatch
 from odyssey.errors import LayoutError, OdysseyError
 from odyssey.typing import Array
 
@@ -86,6 +87,7 @@ def _switch(on: bool) -> None:
     _on = bool(on)
     dispatch.guard_memory(_on)
     _array.all_from_blocks(_on)
+    crossing.watch(_fence if _on else None)
 
 
 def check_aligned(array: Array, name: str) -> None:
@@ -100,6 +102,24 @@ def check_aligned(array: Array, name: str) -> None:
             f"  found {array.ctypes.data:#x}\n"
             f"  a copy is aligned: {name}.copy()"
         )
+
+
+def _fence(
+    function: str, names: Sequence[str], arrays: Sequence[bool], writable: Sequence[bool], values: list[Any]
+) -> tuple[list[Any], Callable[[], None]]:
+    """A native call's arguments with every array between fences, and what is to be called when it has returned."""
+    fenced = []
+    for i, (name, is_array, value) in enumerate(zip(names, arrays, values, strict=True)):
+        if is_array and isinstance(value, np.ndarray):
+            check_aligned(value, f"{function}: {name}")
+            fenced.append(Fenced(value, f"{function}: {name}", writable[i]))
+            values[i] = fenced[-1].array
+
+    def close() -> None:
+        for one in fenced:
+            one.close()
+
+    return values, close
 
 
 class Fenced:
