@@ -13,6 +13,7 @@ While it is on,
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
@@ -28,8 +29,10 @@ __all__ = ["DamagedMemory", "Fenced", "check_aligned", "debug", "is_on"]
 
 FENCE_BYTES = 4096
 FENCE, UNREADABLE = 0xA5, 0xFF
+QUARANTINE = 64  # copies that stay unreadable for a while, so that nothing else comes to lie where they were
 
 _on = False
+_quarantine: deque[Array] = deque(maxlen=QUARANTINE)
 
 
 class DamagedMemory(OdysseyError, RuntimeError):
@@ -85,6 +88,7 @@ class debug:
 def _switch(on: bool) -> None:
     global _on
     _on = bool(on)
+    _quarantine.clear()
     dispatch.guard_memory(_on)
     _array.all_from_blocks(_on)
     crossing.watch(_fence if _on else None)
@@ -158,6 +162,7 @@ class Fenced:
                 self._original[...] = self.array
         finally:
             self._memory[:] = UNREADABLE
+            _quarantine.append(self._memory)
 
     def _report(self, found: str) -> str:
         shape: Any = self._original.shape

@@ -1,7 +1,10 @@
 """Debugging memory: what nobody wrote is NaN, who writes beyond an array's ends is named, and the caller's arrays stay whole."""
 
+import contextlib
 import ctypes
 import doctest
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -122,3 +125,65 @@ def test_elements_at_odd_addresses_are_refused():
 
 def test_the_examples_run():
     assert doctest.testmod(debugging).failed == 0
+
+
+# ---- native libraries --------------------------------------------------------------------------------------------
+
+SOURCE = """
+#include <stddef.h>
+static const float *kept;
+void scale(size_t n, const float *x, float by, float *out) { for (size_t i = 0; i < n; i++) out[i] = x[i] * by; }
+void spoil(size_t n, const float *x) { ((float *)x)[n - 1] += 1; }
+void keep(size_t n, const float *x) { kept = x; }
+float kept_first(void) { return kept[0]; }
+"""
+DECLARED = """
+void scale(size_t n, const float *x, float by, float *out);
+void spoil(size_t n, const float *x);
+void keep(size_t n, const float *x);
+float kept_first(void);
+"""
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory):
+    pytest.importorskip("cffi")
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler, cc")
+    folder = tmp_path_factory.mktemp("native")
+    (folder / "spoiler.c").write_text(SOURCE)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", folder / "spoiler.so", folder / "spoiler.c"], check=True)
+    return od.bridge.direct.NativeLibrary(folder / "spoiler.so", DECLARED)
+
+
+def test_a_native_call_gives_the_same_in_it_and_before_and_after_it(native):
+    x, out = np.arange(9, dtype=np.float32), np.zeros(9, np.float32)
+    for switch in (contextlib.nullcontext, debug, contextlib.nullcontext):
+        out[:] = 0
+        with switch():
+            native.scale(x.size, x, 2.0, out=out)
+        np.testing.assert_array_equal(out, 2 * x)
+
+
+def test_a_native_call_that_is_told_too_large_a_size_names_the_argument(native):
+    x, out, after = np.ones(64, np.float32), np.zeros(8, np.float32), np.zeros(64, np.float32)
+    with pytest.raises(DamagedMemory, match="scale: out: .*bytes written after it"):
+        in_debugging(native.scale, 20, x, 2.0, out)
+    assert not out.any()
+    assert not after.any()
+
+
+def test_a_native_call_that_writes_what_is_const_names_the_argument(native):
+    x = np.ones(4, np.float32)
+    with pytest.raises(DamagedMemory, match="spoil: x: .*says const"):
+        in_debugging(native.spoil, 4, x)
+    assert (x == 1).all()
+
+
+def test_a_pointer_that_native_code_kept_leads_to_nothing(native):
+    x = np.ones(4, np.float32)
+    with debug():
+        native.keep(4, x)
+        first = native.kept_first()
+    assert np.isnan(first)
