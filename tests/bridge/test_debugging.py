@@ -187,3 +187,20 @@ def test_a_pointer_that_native_code_kept_leads_to_nothing(native):
         native.keep(4, x)
         first = native.kept_first()
     assert np.isnan(first)
+
+
+# ---- shared rings ------------------------------------------------------------------------------------------------
+
+
+def ones(number, slot):
+    slot["x"][:] = 1
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_an_array_of_a_batch_that_was_released_is_nan(on):
+    ring = od.bridge.shared.SharedRing(3, {"x": ((4,), "float32")})
+    with debug(on), ring.feed(ones, range(2), context="fork") as feed:
+        batch = next(feed)
+        late = batch["x"]
+        next(feed)  # which releases the one before
+        assert np.isnan(late).all() == on
