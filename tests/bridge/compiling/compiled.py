@@ -43,7 +43,7 @@ def made(n, value):
         row[0] = i
         row[1] = value
     again = out
-    out = np.ones(1)
+    out = np.ones((1, 1))
     return again, out[0], again[n - 1]
 
 
