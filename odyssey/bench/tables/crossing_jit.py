@@ -251,9 +251,7 @@ class _Started:
     def sample(self, calls: int) -> float:
         """Seconds for so many starts."""
         run = partial(subprocess.run, env=self._environment, check=True, capture_output=True, text=True)
-        return sum(
-            float(run([sys.executable, str(self._path)]).stdout.split()[self._column]) for _ in range(calls)
-        )
+        return sum(float(run([sys.executable, str(self._path)]).stdout.split()[self._column]) for _ in range(calls))
 
 
 def _start(request: Request) -> Iterator[Line]:

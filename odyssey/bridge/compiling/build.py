@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 from odyssey.bridge.compiling.toolchain import compiler, missing
 
@@ -39,13 +40,16 @@ def translate(path: Path, name: str) -> Path:
     Raises:
         BuildError: Cython refuses it.
     """
-    from Cython.Compiler.Main import CompilationOptions, compile_single, default_options
+    from Cython.Compiler import Main
 
     target = path.with_suffix(".c")
     said = io.StringIO()
-    options = CompilationOptions(default_options, output_file=str(target), language_level=3, use_listing_file=False)
+    main: Any = Main
+    options = main.CompilationOptions(
+        main.default_options, output_file=str(target), language_level=3, use_listing_file=False
+    )
     with contextlib.redirect_stderr(said):
-        result = compile_single(str(path), options, name)
+        result = main.compile_single(str(path), options, name)
     if result.num_errors:
         raise BuildError(f"Cython refused {path.name}:\n{said.getvalue()}")
     return target
@@ -61,7 +65,7 @@ def build(text: str, name: str, folder: Path, *, fastmath: bool = False, flags: 
     path = folder / f"{name}.pyx"
     path.write_text(text)
     source = translate(path, name)
-    target = folder / (name + sysconfig.get_config_var("EXT_SUFFIX"))
+    target = folder / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
     _run([*_command(fastmath, flags), *_shared(), str(source), "-o", str(target), "-lm"])
     return target
 

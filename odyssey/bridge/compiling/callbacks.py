@@ -10,7 +10,7 @@ from odyssey.errors import CompileError
 
 __all__ = ["address", "ctypes_function"]
 
-CTYPES = {
+CTYPES: dict[str, Any] = {
     "bool": ctypes.c_int, "bool_": ctypes.c_int, "int": ctypes.c_int64, "float": ctypes.c_double,
     "int8": ctypes.c_int8, "int16": ctypes.c_int16, "int32": ctypes.c_int32, "int64": ctypes.c_int64,
     "uint8": ctypes.c_uint8, "uint16": ctypes.c_uint16, "uint32": ctypes.c_uint32, "uint64": ctypes.c_uint64,
@@ -42,7 +42,9 @@ def ctypes_function(function: Jitted, key: tuple[Any, ...]) -> Any:
 
 def _plain(function: Jitted, key: tuple[Any, ...]) -> tuple[int, str]:
     if not all(one in CTYPES for one in key):
-        raise CompileError(f"{function.__name__}: expected numbers alone for a C function, found {', '.join(map(str, key))}")
+        raise CompileError(
+            f"{function.__name__}: expected numbers alone for a C function, found {', '.join(map(str, key))}"
+        )
     function._obtain(key)
     way = function._ways.get(key)
     if way is None:

@@ -296,7 +296,6 @@ class _Impossible(Exception):
 
 def _make(key: str, wanted: list[tuple[Jitted, tuple[Any, ...]]], fastmath: bool, place: Path) -> Path:
     from odyssey.bridge.compiling.build import BuildError, build
-
     from odyssey.bridge.compiling.toolchain import missing
 
     module = generated(wanted)

@@ -45,7 +45,9 @@ class Parameter:
 class InlineC:
     """A compiled C body; see `inline_c`."""
 
-    def __init__(self, body: str, signature: str, includes: Sequence[str], flags: Sequence[str], fastmath: bool) -> None:
+    def __init__(
+        self, body: str, signature: str, includes: Sequence[str], flags: Sequence[str], fastmath: bool
+    ) -> None:
         self.signature = " ".join(signature.split())
         self.name, self.result, self.parameters = _parse(signature)
         self.__name__ = self.name
@@ -83,7 +85,9 @@ class InlineC:
                 done.append(types.scalar(value, one.row.name, where))
                 continue
             if not isinstance(value, np.ndarray):
-                raise DTypeError(explain(f"{where}: expected an array of {one.row.name}", f"found {type(value).__name__}"))
+                raise DTypeError(
+                    explain(f"{where}: expected an array of {one.row.name}", f"found {type(value).__name__}")
+                )
             types.require(value, one.row.name, one.name)
             if value.ndim != len(one.lengths):
                 raise ShapeError(explain(f"{where}: expected {len(one.lengths)} axes", describe(**{one.name: value})))
@@ -96,7 +100,11 @@ class InlineC:
                 )  # fmt: skip
             if not one.constant and not value.flags.writeable:
                 raise LayoutError(
-                    explain(f"{where}: expected an array to write to", "found a read-only one", f"{one.name}.copy(), or const")
+                    explain(
+                        f"{where}: expected an array to write to",
+                        "found a read-only one",
+                        f"{one.name}.copy(), or const",
+                    )
                 )
             done.append(value)
         return done
@@ -184,7 +192,9 @@ def _own_lines(said: str) -> str:
 def _parse(signature: str) -> tuple[str, types.Type | None, list[Parameter]]:
     found = re.fullmatch(r"\s*([\w\s]+?)\s+(\w+)\s*\(([^()]*)\)\s*;?\s*", signature)
     if not found:
-        raise CompileError(f"inline_c: expected a signature such as double dot(const double x[n])\n  found {signature!r}")
+        raise CompileError(
+            f"inline_c: expected a signature such as double dot(const double x[n])\n  found {signature!r}"
+        )
     result = None if found[1] == "void" else _number(found[1], signature)
     parameters = []
     for text in filter(None, (part.strip() for part in found[3].split(","))):
@@ -193,7 +203,9 @@ def _parse(signature: str) -> tuple[str, types.Type | None, list[Parameter]]:
         part = re.fullmatch(r"(const\s+)?([\w\s]+?)\s+(\w+)((?:\s*\[\s*\w+\s*\])*)", text)
         if not part:
             remedy = "\n  an array has its lengths in brackets: const double x[n]" if "*" in text else ""
-            raise CompileError(f"inline_c: expected a parameter such as double x or const double x[n]\n  found {text!r}{remedy}")
+            raise CompileError(
+                f"inline_c: expected a parameter such as double x or const double x[n]\n  found {text!r}{remedy}"
+            )
         lengths = tuple(re.findall(r"\w+", part[4]))
         parameters.append(Parameter(part[3], _number(part[2], text, array=bool(lengths)), lengths, bool(part[1])))
     names = [one.name for one in parameters]
@@ -303,12 +315,26 @@ def _way_in(made: InlineC, names: list[str]) -> tuple[list[str], str]:
     handed += [known[name] for name in names]
     types_of += ["int64_t"] * len(names)
     result = made.result
-    c = "void" if result is None else "double" if result.python is float else "int64_t" if result.name != "uint64" else "uint64_t"
-    declared = f"    {c} {made.name} \"{made.name}\"({', '.join(types_of)}) nogil"
+    c = (
+        "void"
+        if result is None
+        else "double"
+        if result.python is float
+        else "int64_t"
+        if result.name != "uint64"
+        else "uint64_t"
+    )
+    declared = f'    {c} {made.name} "{made.name}"({", ".join(types_of)}) nogil'
     call = f"{made.name}({', '.join(handed)})"
     if result is not None:
         lines.append(f"    cdef {c} result")
-    lines += [*checks, "    global CALLS", "    CALLS += 1", "    with nogil:", f"        {call if result is None else f'result = {call}'}"]
+    lines += [
+        *checks,
+        "    global CALLS",
+        "    CALLS += 1",
+        "    with nogil:",
+        f"        {call if result is None else f'result = {call}'}",
+    ]
     if result is not None:
         lines.append("    return result != 0" if result.python is bool else "    return result")
     return lines, declared

@@ -201,7 +201,9 @@ def _way_in(function: tree.Function, number: int) -> list[str]:
         if isinstance(kind, ArrayKind):
             arrays.append(own)
             _, one, other = CODES[kind.dtype]
-            tests.append(f"    if not ody_is_array({own}, {one}, {other}, {kind.ndim}, {int(kind.contiguous)}): return MISS")
+            tests.append(
+                f"    if not ody_is_array({own}, {one}, {other}, {kind.ndim}, {int(kind.contiguous)}): return MISS"
+            )
             if name in function.written:
                 taken.append(f"    if not ody_is_writable({own}):")
                 taken.append(
@@ -213,16 +215,21 @@ def _way_in(function: tree.Function, number: int) -> list[str]:
             for axis in range(kind.ndim):
                 taken.append(f"    {value}.n{axis} = ody_length({own}, {axis})")
                 taken.append(f"    {value}.s{axis} = ody_stride({own}, {axis})")
-        elif isinstance(kind, Scalar) and kind.weak:
-            tests.append(f"    if not ody_take_{kind.name}({own}, &{value}): return MISS")
-        elif isinstance(kind, Scalar):
+        elif (isinstance(kind, Scalar) and kind.weak) or isinstance(kind, Scalar):
             tests.append(f"    if not ody_take_{kind.name}({own}, &{value}): return MISS")
     outs = results(function.result)
     for place, kind in enumerate(outs):
         declared.append(f"    cdef {c_type(kind)} r{place}")
         given.append(f"&r{place}")
     call = f"status = {core(function)}({', '.join([*given, '&trouble'])})"
-    lines += [*declared, *tests, *taken, f"    CALLS[{number}] += 1", "    trouble.depth = 0", "    trouble.blocks = NULL"]
+    lines += [
+        *declared,
+        *tests,
+        *taken,
+        f"    CALLS[{number}] += 1",
+        "    trouble.depth = 0",
+        "    trouble.blocks = NULL",
+    ]
     lines += ["    with nogil:", f"        {call}"] if function.loops else [f"    {call}"]
     lines += ["    if ody_bad(status):", "        return failed(&trouble)"]
     lines.append(f"    return {_result(function.result, iter(range(len(outs))), f'({_tuple(arrays)})')}")

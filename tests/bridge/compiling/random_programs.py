@@ -22,8 +22,17 @@ class Author:
     def write(self, name: str) -> str:
         self.lines = [f"def {name}(i, j, x, y, flag, a, b, c, e):"]
         self.depth = 1
-        for line in ("k = 1", "m = i % 7", "u = 0.5", "v = x", "p = np.float64(y)", "q = np.int64(i)", "r = np.float32(x)",
-                     "if i == 9:", "    w = 3"):
+        for line in (
+            "k = 1",
+            "m = i % 7",
+            "u = 0.5",
+            "v = x",
+            "p = np.float64(y)",
+            "q = np.int64(i)",
+            "r = np.float32(x)",
+            "if i == 9:",
+            "    w = 3",
+        ):
             self.put(line)
         for _ in range(self.draw.randint(3, 7)):
             self.statement(3)
@@ -60,7 +69,9 @@ class Author:
         self.put(f"{name} = {value}")
 
     def single(self, budget):
-        self.put(self.pick(f"w = {self.whole(1)}", f"if {self.truth(1)}:\n{'    ' * (self.depth + 1)}w = {self.whole(1)}"))
+        self.put(
+            self.pick(f"w = {self.whole(1)}", f"if {self.truth(1)}:\n{'    ' * (self.depth + 1)}w = {self.whole(1)}")
+        )
 
     def store(self, budget):
         self.put(self.pick(
@@ -139,11 +150,15 @@ class Author:
         self.depth -= 1
 
     def index(self):
-        return self.pick("k", "m", "k % 4", "m % 3", "-1", "0", "2", f"({self.whole(1)}) % 4", f"({self.whole(1)}) % 8 - 4")
+        return self.pick(
+            "k", "m", "k % 4", "m % 3", "-1", "0", "2", f"({self.whole(1)}) % 4", f"({self.whole(1)}) % 8 - 4"
+        )
 
     def whole(self, depth: int) -> str:
         if depth == 0 or self.draw.random() < 0.2:
-            return self.pick("i", "j", "k", "m", "COUNT", "2", "7", "-3", "len(a)", "c.shape[1]", "b.size", "int(b[k % 4])")
+            return self.pick(
+                "i", "j", "k", "m", "COUNT", "2", "7", "-3", "len(a)", "c.shape[1]", "b.size", "int(b[k % 4])"
+            )
         a, b = self.whole(depth - 1), self.whole(depth - 1)
         return self.pick(
             f"({a} + {b})", f"({a} - {b})", f"({a} * ({b} % 11))", f"({a} // {b})", f"({a} % {b})", f"({a} & {b})",
@@ -174,7 +189,9 @@ class Author:
         if depth == 0 or self.draw.random() < 0.2:
             return self.pick("p", "a[m % 4]", "c[k % 3, 1]", "np.float64(2.5)", f"a[{self.index()}]")
         a, b = self.strong(depth - 1), self.strong(depth - 1)
-        other = self.pick(b, self.real(depth - 1), self.whole(depth - 1), self.strong_int(depth - 1), self.narrow(depth - 1))
+        other = self.pick(
+            b, self.real(depth - 1), self.whole(depth - 1), self.strong_int(depth - 1), self.narrow(depth - 1)
+        )
         return self.pick(
             f"({a} + {other})", f"({a} - {other})", f"({other} * {a})", f"({a} / {other})", f"({other} / {a})",
             f"({a} // {other})", f"({a} % {other})", f"np.sqrt({a})", f"np.minimum({a}, {other})", f"(-{a})", f"abs({a})",

@@ -34,7 +34,11 @@ def start(program, folder, *args, **more):
     environment = {**os.environ, "ODYSSEY_CACHE_DIR": str(folder), **more}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
-        [sys.executable, str(program), *args], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, str(program), *args],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

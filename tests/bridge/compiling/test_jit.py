@@ -35,14 +35,18 @@ def test_ten_loops_give_what_they_give_interpreted():
             assert np.array_equal(a, b), one
 
 
-@pytest.mark.parametrize("a", [np.arange(5.0), np.arange(10.0)[::2], np.arange(5, dtype=np.float32), np.arange(5)], ids=str)
+@pytest.mark.parametrize(
+    "a", [np.arange(5.0), np.arange(10.0)[::2], np.arange(5, dtype=np.float32), np.arange(5)], ids=str
+)
 def test_a_result_has_the_type_that_numpy_gives(a):
     assert (compiled.total(a), type(compiled.total(a))) == (10, type(compiled.total.__wrapped__(a)))
 
 
 def test_an_index_outside_names_array_axis_size_and_line():
     a = np.arange(3.0)
-    with pytest.raises(IndexError, match=r"a: index 3 is out of bounds for axis 0 with size 3\n  in pick, .*compiled.py:\d+"):
+    with pytest.raises(
+        IndexError, match=r"a: index 3 is out of bounds for axis 0 with size 3\n  in pick, .*compiled.py:\d+"
+    ):
         compiled.pick(a, 3)
     with pytest.raises(IndexError, match="index -4"):
         compiled.pick(a, -4)
@@ -140,7 +144,7 @@ def test_python_s_errors_are_raised():
         compiled.reciprocal(0.0)
     with pytest.raises(UnboundLocalError, match="value"):
         compiled.late(False)
-    with pytest.raises(ValueError, match="^too many$"):
+    with pytest.raises(ValueError, match=r"^too many$"):
         compiled.refuse(4)
     with pytest.raises(AssertionError, match="two"):
         compiled.refuse(2)

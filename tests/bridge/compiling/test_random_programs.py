@@ -10,11 +10,10 @@ import warnings
 
 import numpy as np
 import pytest
+from random_programs import module
 
 from odyssey.bridge import jit
 from odyssey.bridge.compiling.functions import compile_together
-
-from random_programs import module
 
 FIRST = int(os.environ.get("ODYSSEY_PROGRAMS_FROM", "0"))
 COUNT = int(os.environ.get("ODYSSEY_PROGRAMS", "14"))
@@ -84,4 +83,4 @@ def test_random_functions_give_compiled_what_they_give_interpreted(tmp_path):
             want, got = outcome(plain, given), outcome(function, given)
             assert got == want, f"{name}{given}\n{text[text.index(f'def {name}(') :].split(chr(10) * 2 + 'def')[0]}"
             ways["errors" if isinstance(want[0], str) else "values"] += 1
-    assert ways["values"] > COUNT and ways["errors"] > COUNT, ways
+    assert min(ways.values()) > COUNT, ways

@@ -61,7 +61,7 @@ def outside_text(n):
 
 
 def unknown(n):
-    return nowhere + n  # noqa: F821
+    return nowhere + n
 
 
 def two_kinds(a, n):
@@ -161,7 +161,9 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("function", "tokens", "problem", "construct", "remedy"), ROWS, ids=lambda row: getattr(row, "__name__", None))
+@pytest.mark.parametrize(
+    ("function", "tokens", "problem", "construct", "remedy"), ROWS, ids=lambda row: getattr(row, "__name__", None)
+)
 def test_the_error_points_at_the_construct(function, tokens, problem, construct, remedy):
     if not problem:
         generated([(jit(function), tuple(tokens))])  # it wraps, when it runs
