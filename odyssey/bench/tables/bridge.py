@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from odyssey.bench.tables import Request, Section, crossing_hybrid
+from odyssey.bench.tables import Request, Section, crossing_costs, crossing_hybrid
 
 __all__ = ["bridge"]
 
-PARTS: tuple[Callable[[Request], Iterator[Section]], ...] = (crossing_hybrid.sections,)
+PARTS: tuple[Callable[[Request], Iterator[Section]], ...] = (crossing_hybrid.sections, crossing_costs.sections)
 
 
 def bridge(request: Request) -> Iterator[Section]:
