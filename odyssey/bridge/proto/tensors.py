@@ -59,6 +59,7 @@ class Elements:
     def __init__(self, parts: Sequence[tuple[int, memoryview]] = ()) -> None:
         self.parts = parts
         self.total = sum(len(part) for _, part in parts)
+        self.depth = 0  # of messages within messages
         self._joined = 0
 
     def find(self, offset: int, length: int) -> memoryview:

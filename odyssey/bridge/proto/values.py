@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from odyssey.bridge.proto import model
-from odyssey.bridge.proto.schema import DEEPEST, describes, messages, parse
+from odyssey.bridge.proto.schema import A_MESSAGE, DEEPEST, describes, messages, parse
 from odyssey.bridge.proto.tensors import Elements, Gathered, as_array, read_tensor, write_tensor
 from odyssey.errors import DTypeError, FormatError
 from odyssey.serialization.values import Record, Symbol
@@ -80,7 +80,7 @@ def write_value(message: Any, value: Any, gathered: Gathered | None, depth: int 
         message.MergeFromString(value.message)
         message.name = name
     elif kind in model.CLASSES:
-        named = partial(write_named, gathered=gathered, depth=depth + 2)
+        named = partial(write_named, gathered=gathered, depth=depth + A_MESSAGE)
         _write_message(message, model.to_message(value, gathered, named))
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         _write_object(message, value, gathered, depth)
@@ -293,8 +293,13 @@ def _read_pairs(message: Any, elements: Elements) -> dict[Any, Any]:
 def _read_message(message: Any, elements: Elements) -> Any:
     name = message.type_url.rpartition("/")[2]
     if name in _OURS:
+        elements.depth += A_MESSAGE
+        if elements.depth > DEEPEST:
+            raise FormatError(f"proto: expected messages nested at most {DEEPEST // A_MESSAGE} deep, found more")
         inner = parse(getattr(messages(), _OURS[name]), message.value, "proto")
-        return model.from_message(inner, elements, partial(read_named, elements=elements))
+        found = model.from_message(inner, elements, partial(read_named, elements=elements))
+        elements.depth -= A_MESSAGE
+        return found
     from google.protobuf import descriptor_pool, message_factory
 
     try:  # one that the program has compiled for itself
