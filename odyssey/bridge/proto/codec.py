@@ -17,19 +17,12 @@ import numpy as np
 from odyssey.bridge.proto import model as models
 from odyssey.bridge.proto.document import FIXED, assemble, open_document, read_head
 from odyssey.bridge.proto.schema import LARGEST, describes, messages, parse
-from odyssey.bridge.proto.tensors import (
-    Elements,
-    Gathered,
-    as_array,
-    describe_tensor,
-    flat_bytes,
-    read_tensor,
-    write_tensor,
-)
+from odyssey.bridge.proto.tensors import Elements, Gathered, describe_tensor, read_tensor, write_tensor
 from odyssey.bridge.proto.typed import convert
-from odyssey.bridge.proto.values import read_named, read_value, unicode, write_named, write_value
+from odyssey.bridge.proto.values import read_named, read_value, write_named, write_value
 from odyssey.bridge.types import of
 from odyssey.errors import DTypeError, FormatError
+from odyssey.serialization.arrays import as_array, flat_bytes, unicode, view_of
 from odyssey.serialization.atomic import replacing
 from odyssey.typing import Array
 
@@ -188,7 +181,7 @@ def loads(data: Any, type: Any = None) -> Any:
         >>> loads(dumps([1, "two", (3.0, None)]))
         [1, 'two', (3.0, None)]
     """
-    value = decode(data if data.__class__ is bytes else view_of(data).toreadonly())
+    value = decode(data if data.__class__ is bytes else _bytes_of(data).toreadonly())
     return value if type is None else convert(value, type)
 
 
@@ -231,21 +224,14 @@ def _remember(key: bytes, value: Any, view: memoryview) -> None:
         _seen[key] = _Places(len(view), names, places)
 
 
-def view_of(data: Any) -> memoryview:
-    """The bytes of anything that has a contiguous buffer."""
+def _bytes_of(data: Any) -> memoryview:
     try:
-        view = memoryview(data)
-        if view.format == "B" and view.ndim == 1 and view.contiguous:
-            return view
-        return view.cast("B") if view.nbytes else memoryview(b"")
+        return view_of(data)
     except TypeError as error:
+        is_file = isinstance(data, (str, os.PathLike)) or hasattr(data, "read")
         raise DTypeError(
             f"proto.loads: expected bytes, or an object with a contiguous buffer, found {data.__class__.__name__}\n  "
-            + (
-                "proto.load reads files"
-                if isinstance(data, (str, os.PathLike)) or hasattr(data, "read")
-                else str(error)
-            )
+            + ("proto.load reads files" if is_file else str(error))
         ) from None
 
 

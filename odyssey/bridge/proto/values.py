@@ -17,11 +17,12 @@ import numpy as np
 
 from odyssey.bridge.proto import model
 from odyssey.bridge.proto.schema import A_MESSAGE, DEEPEST, describes, messages, parse
-from odyssey.bridge.proto.tensors import Elements, Gathered, as_array, read_tensor, write_tensor
+from odyssey.bridge.proto.tensors import Elements, Gathered, read_tensor, write_tensor
 from odyssey.errors import DTypeError, FormatError
+from odyssey.serialization.arrays import as_array, unicode
 from odyssey.serialization.values import Record, Symbol
 
-__all__ = ["Unknown", "read_named", "read_value", "unicode", "write_named", "write_value"]
+__all__ = ["Unknown", "read_named", "read_value", "write_named", "write_value"]
 
 _URL = "type.googleapis.com/"  # what Any puts before the name of a type
 _OURS = {f"odyssey.{name}": name for name in model.CLASSES.values()}
@@ -204,22 +205,6 @@ def _write_message(message: Any, value: Any) -> None:
         return
     message.message.type_url = _URL + str(describes(value))
     message.message.value = value.SerializeToString()
-
-
-def unicode(text: str) -> str:
-    """The text itself, if Protocol Buffers can hold it.
-
-    Raises:
-        ValueError: it has half a surrogate pair.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(
-            f"proto: expected text that is Unicode, found {text!r}\n"
-            "  bytes hold any: text.encode('utf-8', 'surrogatepass')"
-        ) from None
-    return text
 
 
 _WRITERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
