@@ -254,12 +254,12 @@ def dump(value: Any, file: str | os.PathLike[str] | IO[bytes], limit: int = LARG
     found = pieces(value, limit)
     if isinstance(file, (str, os.PathLike)):
         with replacing(file) as opened:
-            _write(opened, found)
+            write_pieces(opened, found)
     else:
-        _write(file, found)
+        write_pieces(file, found)
 
 
-def _write(file: IO[bytes], found: list[Any]) -> None:
+def write_pieces(file: IO[bytes], found: list[Any]) -> None:
     for piece in found:
         view = view_of(piece)
         while len(view):  # an unbuffered file may take less than it is given
