@@ -6,6 +6,7 @@ import enum
 import io
 import json
 import mmap
+import struct
 import subprocess
 import sys
 import zipfile
@@ -228,7 +229,8 @@ class Point:
     label: str = "p"
 
 
-VALUES = [
+NAN = struct.unpack(">d", bytes.fromhex("fff8000000000123"))[0]  # with a sign and a payload
+VALUES = [NAN, complex(1, -float("nan")),
     None, True, False, 0, -1, 2**63 - 1, -(2**63), 2**63, -(2**63) - 1, 2**200, -(2**200), 16**6000, 0.0, -0.0, 1e308, 5e-324, 0.1, 1.0, float("inf"),
     float("-inf"), float("nan"), 1 - 2j, complex(float("nan"), -0.0), "", "grüße 🜨\0", b"", b"\xff\0", [], (), {}, [[]], ((),), [None, [1, (2.0,)]],
     {"a": {"b": {"": 1}}}, {1: 2, "x": (3,), (1, 2): None, 2.5: b""}, {None: 1}, {"$tuple": [1]}, {"$": 1}, {"$a": 1, "b": 2}, Record("Point", {"x": 1}),

@@ -28,7 +28,7 @@ class Holds:
         metadata: whether text by name goes along.
         fortran: whether an array in Fortran order comes back in it; else it comes back in C order.
         ordered: whether names come back in their order.
-        mapped: whether `load(..., mmap=True)` gives views of the mapped file, so that nothing is read before it is used.
+        mapped: whether `load(..., mmap=True)` gives views of the mapped file, which is read where it is used.
         aligned: whether those begin at multiples of 64 bytes; else NumPy may find them unaligned, and slower.
         largest: the bytes that an array may have; None for no limit.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import IO, Any
@@ -17,13 +19,14 @@ from odyssey.serialization.formats.format import (
     library,
     plain_metadata,
 )
-from odyssey.serialization.formats.plain import Plain, finite_or
+from odyssey.serialization.formats.plain import Plain
 from odyssey.typing import Array
 
 __all__ = ["FORMAT"]
 
 HOLDS = Holds(what="anything nested", dtypes=all_dtypes(), metadata=False, mapped=False)
-_NUMBERS = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
+_NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+_BITS = struct.Struct(">d")
 
 
 def _tensor(array: Array, scalar: bool) -> Any:
@@ -45,8 +48,18 @@ def _scalar(parts: Any) -> Any:
 
 
 def _number(value: float) -> Any:
-    name = finite_or(value)
-    return value if name is None else {"$number": name}
+    if math.isfinite(value):
+        return value
+    bits = _BITS.pack(value)
+    names = [name for name, number in _NUMBERS.items() if _BITS.pack(number) == bits]
+    return {"$number": names[0] if names else bits.hex()}  # a NaN with a sign or a payload: its bits
+
+
+def _not_finite(name: str) -> float:
+    if name in _NUMBERS:
+        return _NUMBERS[name]
+    (value,) = _BITS.unpack(bytes.fromhex(name))
+    return float(value)
 
 
 _PLAIN = Plain(
@@ -58,7 +71,7 @@ _PLAIN = Plain(
         "$tensor": _array,
         "$scalar": _scalar,
         "$bytes": lambda text: b64decode(text, validate=True),
-        "$number": lambda name: _NUMBERS[name],
+        "$number": _not_finite,
     },
 )
 

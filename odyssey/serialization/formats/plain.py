@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -177,8 +176,3 @@ class Plain:
         if type(real) is not float or type(imaginary) is not float:
             raise TypeError("expected two numbers")
         return complex(real, imaginary)
-
-
-def finite_or(value: float) -> str | None:
-    """How JSON names a number that it has none for; None for the others."""
-    return None if math.isfinite(value) else repr(value)
