@@ -131,7 +131,7 @@ def load_with_metadata(data: Any, format: str | None = None) -> tuple[Any, dict[
 def _read(view: Any, format: str | None, where: str) -> tuple[Any, dict[str, str]]:
     chosen = _named(format) if format is not None else _by_magic(bytes(view[:16])) or _named("safetensors")
     # Arrays over an array hold on to it, and this one to the bytes: see `arrays.array_over`.
-    held: Any = view if type(view) is bytes else memoryview(np.frombuffer(view, np.uint8)) if len(view) else b""
+    held: Any = view if type(view) is bytes else np.frombuffer(view, np.uint8).data if len(view) else b""
     try:
         return chosen.read(held)
     except ImportError:
@@ -155,7 +155,7 @@ def _own(source: Any) -> memoryview:
     rest = source.read()
     if rest or read < size:  # it does not know its size, or is being written
         return memoryview(bytearray(data[:read].tobytes() + rest))
-    return memoryview(data)
+    return data.data
 
 
 def _map(opened: IO[bytes]) -> Any:

@@ -56,7 +56,7 @@ def prepare(value: Any, metadata: Mapping[str, str]) -> Write:
         columns.append(pyarrow.LargeListArray.from_arrays(pyarrow.array([0, len(values)], pyarrow.int64()), values))
         about = {_DTYPE: array.dtype.name, _SHAPE: json.dumps(array.shape)}
         fields.append(pyarrow.field(name, columns[-1].type, metadata=about))
-    schema = pyarrow.schema(fields, metadata={_VERSION: b"1", **metadata})
+    schema = pyarrow.schema(fields, metadata={_VERSION.decode(): "1", **metadata})
     row = pyarrow.record_batch(columns, schema=schema)
 
     def write(file: IO[bytes]) -> None:
@@ -104,8 +104,8 @@ def _array(pyarrow: Any, field: Any, column: Any, whole: Array) -> Array:
     buffer = values.buffers()[1]
     start = buffer.address + values.offset * stored.bit_width // 8 - whole.ctypes.data
     if 0 <= start <= len(whole) - nbytes:
-        return array_over(memoryview(whole[start : start + nbytes]), dtype, tuple(shape))
-    return array_over(memoryview(np.array(values).view(np.uint8)), dtype, tuple(shape))  # it was compressed
+        return array_over(whole[start : start + nbytes].data, dtype, tuple(shape))
+    return array_over(np.array(values).view(np.uint8).data, dtype, tuple(shape))  # it was compressed
 
 
 FORMAT = Format(

@@ -31,7 +31,7 @@ _BITS = struct.Struct(">d")
 
 def _tensor(array: Array, scalar: bool) -> Any:
     fitting(array, "json", HOLDS)
-    data = b64encode(flat_bytes(array)).decode()
+    data = b64encode(flat_bytes(array).data).decode()
     return {"$scalar" if scalar else "$tensor": {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}}
 
 

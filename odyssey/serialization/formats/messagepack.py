@@ -29,7 +29,7 @@ _BY_NUMBER = {row.proto: row for row in TYPES.values()}
 def _tensor(array: Array, scalar: bool) -> Any:
     fitting(array, "messagepack", HOLDS)
     head = struct.pack(f"<BB{array.ndim}Q", of(array.dtype).proto, array.ndim, *array.shape)
-    data = b"".join((head, flat_bytes(array)))
+    data = b"".join((head, flat_bytes(array).data))
     return library("msgspec", "messagepack").msgpack.Ext(_SCALAR if scalar else _ARRAY, data)
 
 

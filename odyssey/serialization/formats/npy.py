@@ -60,7 +60,7 @@ def prepare(value: Any, metadata: Mapping[str, str]) -> Write:
 
     def write(file: IO[bytes]) -> None:
         file.write(head)
-        file.write(flat)
+        file.write(flat.data)
 
     return write
 

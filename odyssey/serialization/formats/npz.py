@@ -50,7 +50,7 @@ def prepare(value: Any, metadata: Mapping[str, str]) -> Write:
                 head, flat = npy.header(array.view(np.uint16) if name in bits else array)
                 with archive.open(_entry(archive, f"{name}.npy"), "w", force_zip64=True) as member:
                     member.write(head)
-                    member.write(flat)
+                    member.write(flat.data)
             if note:
                 archive.writestr(zipfile.ZipInfo(_NOTE), json.dumps(note))
 
