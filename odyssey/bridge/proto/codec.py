@@ -224,6 +224,12 @@ def _remember(key: bytes, value: Any, view: memoryview) -> None:
         _seen[key] = _Places(len(view), names, places)
 
 
+def forget() -> None:
+    """Drop what is remembered of the structure of documents; it is only ever a matter of time."""
+    _seen.clear()
+    _layout.cache_clear()
+
+
 def _bytes_of(data: Any) -> memoryview:
     try:
         return view_of(data)
