@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from odyssey.bench.tables import Request, Section, crossing_proto
+from odyssey.bench.tables import Request, Section, crossing_hybrid, crossing_proto
 
 __all__ = ["bridge"]
 
-PARTS: tuple[Callable[[Request], Iterator[Section]], ...] = (crossing_proto.sections,)
+PARTS: tuple[Callable[[Request], Iterator[Section]], ...] = (crossing_proto.sections, crossing_hybrid.sections)
 
 
 def bridge(request: Request) -> Iterator[Section]:
