@@ -51,7 +51,8 @@ def _arrays(nbytes: int) -> dict[str, Array]:
 
 
 def _tensor(request: Request) -> list[Line]:
-    """dumps against a copy into fresh bytes; loads and a copy out of what it gives against that copy alone."""
+    """dumps against a copy into fresh bytes; loads and a copy out of what it gives, against that copy alone, out of the
+    very same bytes."""
     from odyssey.bridge import proto
 
     def writing(label: str, nbytes: int) -> Point:
@@ -59,8 +60,9 @@ def _tensor(request: Request) -> list[Line]:
         return Point(label, PythonCall("dumps", proto.dumps, (array,)), PythonCall("memcpy", array.tobytes))
 
     def reading(label: str, nbytes: int) -> Point:
-        array = _floats(nbytes)
-        data, into = proto.dumps(array), np.empty_like(array)
+        data = proto.dumps(_floats(nbytes))
+        array = proto.loads(data)
+        into = np.empty_like(array)
         return Point(
             label,
             PythonCall("loads, memcpy", lambda: np.copyto(into, proto.loads(data))),
@@ -85,8 +87,8 @@ def _state(request: Request) -> list[Line]:
         return Point(label, PythonCall("dumps", proto.dumps, (arrays,)), PythonCall("memcpy", b"".join, (values,)))
 
     def reading(label: str, nbytes: int) -> Point:
-        arrays = _arrays(nbytes)
-        data = proto.dumps(arrays)
+        data = proto.dumps(_arrays(nbytes))
+        arrays = proto.loads(data)
         into = {name: np.empty_like(array) for name, array in arrays.items()}
         return Point(
             label,
@@ -114,8 +116,9 @@ def _unseen(request: Request) -> list[Line]:
         )
 
     def reading(label: str, nbytes: int) -> Point:
-        array = _floats(nbytes)
-        data, into = proto.dumps(array), np.empty_like(array)
+        data = proto.dumps(_floats(nbytes))
+        array = proto.loads(data)
+        into = np.empty_like(array)
         return Point(
             label,
             PythonCall("loads, memcpy", lambda: (forget(), np.copyto(into, proto.loads(data)))),
