@@ -443,7 +443,7 @@ def test_only_bytes_are_loaded():
 
 
 def test_documents_of_one_structure_differ_in_their_elements_alone():
-    codec._seen.clear()
+    codec.forget()
     one, two = ({"a": np.full(5, value), "b": np.arange(3) * value} for value in (1.0, 2.0))
     a, b = proto.dumps(one), proto.dumps(two)
     for data, value in ((a, one), (b, two), (a, one)):
@@ -454,11 +454,24 @@ def test_documents_of_one_structure_differ_in_their_elements_alone():
             proto.loads(cut)
 
 
+def test_one_array_after_another_of_its_structure():
+    codec.forget()
+    arrays = [np.full((30, 40), value) for value in (1.0, 2.0)]
+    for array in arrays * 2:
+        data = proto.dumps(array)
+        assert same(proto.loads(data), array)
+        assert same(proto.loads(data, np.ndarray), array)
+        for cut in (data[:-1], data + b"x", data[:128], data[:127]):
+            with pytest.raises(FormatError):
+                proto.loads(cut)
+    assert len(codec._single) == 1
+
+
 def test_what_is_remembered_is_bounded():
-    codec._seen.clear()
+    codec.forget()
     for i in range(1, 200):
         proto.loads(proto.dumps(np.zeros(i)))
-    assert len(codec._seen) <= 64
+    assert len(codec._single) <= len(codec._seen) <= 64
     many = {str(i): np.zeros(1) for i in range(300)}
     assert same(proto.loads(proto.dumps(many)), many)
     assert same(proto.loads(proto.dumps({"x" * 20000: np.ones(3)})), {"x" * 20000: np.ones(3)})
