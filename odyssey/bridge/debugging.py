@@ -8,7 +8,7 @@ While it is on,
   a write beyond an array's ends is an error that names the argument, where otherwise some other array would have
   changed; and the copies are filled with NaN when it returns, so that a pointer it kept leads to nothing;
 - arrays handed to a native library must be aligned to their elements;
-- the memory of a shared tensor is filled with NaN when its owner frees it.
+- the slot of a shared ring is filled with NaN when its batch is released: arrays of it that are still around show it.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ def test_a_native_call_gives_the_same_in_it_and_before_and_after_it(native):
 
 def test_a_native_call_that_is_told_too_large_a_size_names_the_argument(native):
     x, out, after = np.ones(64, np.float32), np.zeros(8, np.float32), np.zeros(64, np.float32)
-    with pytest.raises(DamagedMemory, match="scale: out: .*bytes written after it"):
+    with pytest.raises(DamagedMemory, match=r"scale: out: .*bytes written after it"):
         in_debugging(native.scale, 20, x, 2.0, out)
     assert not out.any()
     assert not after.any()
@@ -176,7 +176,7 @@ def test_a_native_call_that_is_told_too_large_a_size_names_the_argument(native):
 
 def test_a_native_call_that_writes_what_is_const_names_the_argument(native):
     x = np.ones(4, np.float32)
-    with pytest.raises(DamagedMemory, match="spoil: x: .*says const"):
+    with pytest.raises(DamagedMemory, match=r"spoil: x: .*says const"):
         in_debugging(native.spoil, 4, x)
     assert (x == 1).all()
 
@@ -187,3 +187,20 @@ def test_a_pointer_that_native_code_kept_leads_to_nothing(native):
         native.keep(4, x)
         first = native.kept_first()
     assert np.isnan(first)
+
+
+# ---- shared rings ------------------------------------------------------------------------------------------------
+
+
+def ones(number, slot):
+    slot["x"][:] = 1
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_an_array_of_a_batch_that_was_released_is_nan(on):
+    ring = od.bridge.shared.SharedRing(3, {"x": ((4,), "float32")})
+    with debug(on), ring.feed(ones, range(2), context="fork") as feed:
+        batch = next(feed)
+        late = batch["x"]
+        next(feed)  # which releases the one before
+        assert np.isnan(late).all() == on

@@ -456,7 +456,7 @@ def test_documents_of_one_structure_differ_in_their_elements_alone():
 
 def test_one_array_after_another_of_its_structure():
     codec.forget()
-    arrays = [np.full((30, 40), value) for value in (1.0, 2.0)]
+    arrays = [np.full((80, 80), value) for value in (1.0, 2.0)]
     for array in arrays * 2:
         data = proto.dumps(array)
         assert same(proto.loads(data), array)
