@@ -157,7 +157,7 @@ def _formats(request: Request) -> list[Line]:
 
     arrays = _arrays(FORMATS_BYTES)
     nbytes = sum(array.nbytes for array in arrays.values())
-    lines = []
+    lines: list[Line] = []
     for format in FORMATS.values():
         value: Any = arrays if format.holds.what != "one array" else np.concatenate(list(arrays.values()))
         request.progress(f"format {format.name}")
@@ -172,9 +172,14 @@ def _formats(request: Request) -> list[Line]:
             PythonCall("loads", partial(loads, data, format.name)),
         ]
         outcome = race(contenders, rules=request.rules)
+        rates = {
+            name: Spread.of([nbytes / seconds / 1e9 for seconds in samples])
+            for name, samples in outcome.samples.items()
+        }
+        if not lines:
+            lines.append(judged("memcpy", "into new bytes", rates["memcpy"], None, "GB/s"))
         note = f"{len(data)} bytes, {100 * (len(data) / nbytes - 1):.2g} % more than the tensors"
         for name in ("dumps", "loads"):
-            rate = Spread.of([nbytes / seconds / 1e9 for seconds in outcome.samples[name]])
             views = ": views, nothing is copied" if name == "loads" and format.holds.mapped else ""
-            lines.append(judged(format.name, name, rate, None, "GB/s", note=note + views))
+            lines.append(judged(format.name, name, rates[name], None, "GB/s", note=note + views))
     return lines
