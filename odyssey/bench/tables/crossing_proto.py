@@ -111,6 +111,11 @@ def _unseen(request: Request) -> list[Line]:
 
     def writing(label: str, nbytes: int) -> Point:
         array = _floats(nbytes)
+
+        def across() -> None:
+            forget()
+            np.copyto(into, proto.loads(data))
+
         return Point(
             label, PythonCall("dumps", lambda: (forget(), proto.dumps(array))), PythonCall("memcpy", array.tobytes)
         )
@@ -121,7 +126,7 @@ def _unseen(request: Request) -> list[Line]:
         into = np.empty_like(array)
         return Point(
             label,
-            PythonCall("loads, memcpy", lambda: (forget(), np.copyto(into, proto.loads(data)))),
+            PythonCall("loads, memcpy", across),
             PythonCall("memcpy", lambda: np.copyto(into, array)),
         )
 
