@@ -112,23 +112,22 @@ def _unseen(request: Request) -> list[Line]:
     def writing(label: str, nbytes: int) -> Point:
         array = _floats(nbytes)
 
-        def across() -> None:
+        def across() -> bytes:
             forget()
-            np.copyto(into, proto.loads(data))
+            return proto.dumps(array)
 
-        return Point(
-            label, PythonCall("dumps", lambda: (forget(), proto.dumps(array))), PythonCall("memcpy", array.tobytes)
-        )
+        return Point(label, PythonCall("dumps", across), PythonCall("memcpy", array.tobytes))
 
     def reading(label: str, nbytes: int) -> Point:
         data = proto.dumps(_floats(nbytes))
         array = proto.loads(data)
         into = np.empty_like(array)
-        return Point(
-            label,
-            PythonCall("loads, memcpy", across),
-            PythonCall("memcpy", lambda: np.copyto(into, array)),
-        )
+
+        def across() -> None:
+            forget()
+            np.copyto(into, proto.loads(data))
+
+        return Point(label, PythonCall("loads, memcpy", across), PythonCall("memcpy", lambda: np.copyto(into, array)))
 
     return [*_curve(request, "dumps", writing, goal=False), *_curve(request, "loads", reading, goal=False)]
 
