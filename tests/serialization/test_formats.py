@@ -6,9 +6,11 @@ import enum
 import io
 import json
 import mmap
+import os
 import struct
 import subprocess
 import sys
+import threading
 import zipfile
 
 import numpy as np
@@ -572,6 +574,36 @@ for call in (lambda: dumps({{"a": np.ones(1)}}, {format!r}), lambda: loads(b"", 
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout in ("said\nsaid\n", "said\nFormatError\n" if format == "safetensors" else "said\nsaid\n")
+
+
+def test_a_package_that_goes_missing_is_no_damaged_file(monkeypatch):
+    monkeypatch.setitem(sys.modules, "msgspec", None)
+    for call in (lambda: dumps(1, "json"), lambda: loads(b"1", "json")):
+        with pytest.raises(ImportError, match=r"json: expected the package msgspec.*pip install 'odyssey\[bridge\]'"):
+            call()
+
+
+def test_a_file_that_does_not_know_its_size_is_read_to_its_end(tmp_path):
+    path = tmp_path / "pipe.json"
+    os.mkfifo(path)
+    writer = threading.Thread(target=lambda: path.write_bytes(b"[1]"))
+    writer.start()
+    with open(path, "rb") as opened:
+        assert load(opened, "json") == [1]
+    writer.join()
+    with open(os.devnull, "rb") as null:
+        assert bytes(serialization.files._own(_Unsized(null))) == b"abc"
+
+
+class _Unsized(io.BytesIO):
+    """A file that reports no size."""
+
+    def __init__(self, null):
+        super().__init__(b"abc")
+        self._null = null
+
+    def fileno(self):
+        return self._null.fileno()
 
 
 def test_importing_odyssey_brings_none_of_the_packages():

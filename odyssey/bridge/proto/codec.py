@@ -155,8 +155,8 @@ _seen: dict[bytes, _Places] = {}
 """By all the bytes of a document before its payload: these say everything but the elements."""
 
 _single: dict[bytes, tuple[int, tuple[int, ...], np.dtype[Any], int]] = {}
-"""The same for documents of one array whose payload begins at byte 128, as it does from some 16 KiB on: a look here first
-takes a third off what a batch costs."""
+"""The same for documents of one array whose payload begins at byte 128, as it does from some 16 KiB on: a look here
+first takes a third off what a batch costs."""
 
 _USUAL = 128
 _PAYLOAD_AT = Struct("<Q").unpack_from

@@ -20,7 +20,7 @@ from same import same
 
 import odyssey as od
 from odyssey.bridge import proto
-from odyssey.bridge.proto import codec, document
+from odyssey.bridge.proto import codec, document, schema
 from odyssey.bridge.types import TYPES
 from odyssey.errors import DTypeError, FormatError
 
@@ -520,6 +520,15 @@ except ImportError as error:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "said\n"
+
+
+def test_the_error_comes_when_messages_are_first_needed(monkeypatch):
+    schema.messages.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "google.protobuf", None)
+        with pytest.raises(ImportError, match=r"pip install 'odyssey\[bridge\]'"):
+            proto.dumps([1])
+    assert proto.loads(proto.dumps([1])) == [1]
 
 
 def test_nothing_of_protobuf_is_imported_before_it_is_needed():
