@@ -1,7 +1,7 @@
 """Calls into C libraries without a detour."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, Self, final
 
 REGISTERS: tuple[int, int, int]
 FIRST_REAL: int
@@ -11,8 +11,8 @@ FIRST_STACKED: int
 class Function:
     name: str
     names: tuple[str, ...]
-    def __init__(
-        self,
+    def __new__(
+        cls,
         name: str,
         doc: str,
         address: int,
@@ -24,7 +24,7 @@ class Function:
         finish: Callable[[int], object] | None,
         names: tuple[str, ...],
         owner: object,
-    ) -> None: ...
+    ) -> Self: ...
     def callable(self) -> Any: ...
 
 @final

@@ -421,11 +421,9 @@ cdef int in_order(Function f, PyObject **given, Py_ssize_t count, tuple keywords
     for i in range(f.count):
         ordered[i] = given[i] if i < count else NULL
     for i in range(len(keywords)):
-        if keywords[i] not in f.names:
-            raise TypeError(f"{f.name}: expected the parameters {', '.join(f.names)}; found {keywords[i]!r}")
-        place = f.names.index(keywords[i])
-        if ordered[place] != NULL:
-            raise TypeError(f"{f.name}: expected each parameter once; found {keywords[i]!r} twice")
+        place = f.names.index(keywords[i]) if keywords[i] in f.names else -1
+        if place < 0 or ordered[place] != NULL:
+            raise TypeError(f"{f.name}: expected the parameters {', '.join(f.names)}, each once; found {keywords[i]!r}")
         ordered[place] = given[count + i]
     return 0
 
@@ -559,11 +557,14 @@ cdef class Calls:
         cdef PyObject *given[3]
         cdef ndarray first, target, one
         cdef bint like = result == "like"
+        cdef int out_type = NPY_INT64 if result == "place" else function.parameters[0].type_num
         cdef crossing_word *own
         cdef int sources[MOST_PARAMETERS]
+        cdef bint fitted # whether a constant array's length depends on those of the others
         calls.prepare(function, len(items))
         calls.outputs = [None] * len(items)
         calls.scalars = not like
+        fitted = False
         calls.held.append((items, fixed, out))
         j = 0
         for i in range(function.count):
@@ -574,6 +575,7 @@ cdef class Calls:
                 j += 1
                 if not takes_as_it_is(&function.parameters[i], <PyObject *> value, &constants[i], &elements[i]):
                     calls.held.append(converted(function, i, <PyObject *> value, &constants[i], &elements[i]))
+                fitted |= function.parameters[i].steps > 0 and elements[i] != UNKNOWN
         type_num = function.parameters[0].type_num
         for call in range(len(items)):
             item = items[call]
@@ -597,13 +599,13 @@ cdef class Calls:
             size = PyArray_SIZE(first)
             last = PyArray_DIMS(first)[PyArray_NDIM(first) - 1] if PyArray_NDIM(first) else 1
             if out is not None:
-                target = checked_target(out[call], first, like, NPY_INT64 if result == "place" else type_num, refuse, call)
+                target = checked_target(out[call], first, like, out_type, refuse, call)
                 for i in range(inputs):
                     check_apart(target, <ndarray> given[i], refuse, call)
             elif like:
                 target = new_like(first, type_num)
             else:
-                target = new_array(0, NULL, NPY_INT64 if result == "place" else type_num)
+                target = new_array(0, NULL, out_type)
             calls.outputs[call] = target
             calls.scalars |= PyArray_NDIM(target) == 0
             calls.elements += size
@@ -623,8 +625,9 @@ cdef class Calls:
                     own[i].integer = <uint64_t> PyArray_DATA(target)
                 else:
                     own[i] = constants[i]
-                words[function.parameters[i].place] = own[i]
-            if function.sized:
+            if fitted:
+                for i in range(function.count):
+                    words[function.parameters[i].place] = own[i]
                 for i in range(function.count):
                     if function.parameters[i].steps and elements[i] != UNKNOWN:
                         if elements[i] < size_of(function, &function.parameters[i], words):

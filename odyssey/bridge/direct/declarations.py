@@ -41,7 +41,7 @@ class Kind(IntEnum):
     POINTER = 7
     STATUS = 8
     OTHER = 9
-    """What only cffi can pass: structs by value, characters, complex numbers, callbacks."""
+    """What only cffi can pass: structs by value, characters, callbacks."""
 
 
 class Step(IntEnum):
@@ -380,8 +380,11 @@ def _travels(ffi: Any, ctype: Any) -> tuple[Kind, int, types.Type | None]:
     return (Kind.SIGNED if np.dtype(row.name).kind == "i" else Kind.UNSIGNED), 8 * row.bytes, row
 
 
+_COMPLEX = {"_cffi_float_complex_t": "float _Complex", "_cffi_double_complex_t": "double _Complex"}  # cffi's names
+
+
 def _row(ctype: Any) -> types.Type | None:
     try:
-        return types.from_c(ctype.cname)
+        return types.from_c(_COMPLEX.get(ctype.cname, ctype.cname))
     except DTypeError:
         return None

@@ -8,13 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from odyssey import errors
 from odyssey._kernels import crossing
 from odyssey.bridge.direct import search
 from odyssey.bridge.direct.arguments import Arguments
 from odyssey.bridge.direct.declarations import Declarations, Declared, Kind, Parameter, read
 from odyssey.bridge.direct.general import general_call
 from odyssey.bridge.direct.status import Status, exception
-from odyssey.errors import OdysseyError, explain
+from odyssey.errors import FormatError, OdysseyError
 
 __all__ = ["MissingSymbolError", "NativeLibrary"]
 
@@ -102,6 +103,9 @@ class NativeLibrary:
         self.ffi = found.ffi
         self.lib, self.path = search.load(found.ffi, name, package)
         self._declared = found.functions
+        taken = sorted({"ffi", "lib", "path"} & {*found.functions, *found.constants})
+        if taken:
+            raise FormatError(f"declarations: {', '.join(taken)}: the library's object has an attribute of that name")
         addresses = dict(self._addresses(found))
         tables = _tables(found, dict(status or {}))
         kept = set(found.functions) if keep_gil is True else set(keep_gil or ())
@@ -123,7 +127,7 @@ class NativeLibrary:
                 missing.append(name)
         if missing:
             raise MissingSymbolError(
-                explain(
+                errors.explain(
                     f"{self.path}: expected the functions that are declared; it lacks {', '.join(missing)}",
                     remedy="nm -D --defined-only shows what it has; C++ functions need extern \"C\"",
                 )
