@@ -86,7 +86,19 @@ cdef extern from *:
         }
         return result;
     }
+
+    /* Whether an int is of one digit, as sizes are; its value is at hand then. */
+    static inline int crossing_small(PyObject *number, int64_t *value) {
+    #if PY_VERSION_HEX >= 0x030C0000
+        *value = PyUnstable_Long_CompactValue((PyLongObject *)number);
+        return PyUnstable_Long_IsCompact((PyLongObject *)number);
+    #else
+        *value = Py_SIZE(number) * (int64_t)((PyLongObject *)number)->ob_digit[0];
+        return Py_SIZE(number) == 1 || Py_SIZE(number) == -1;
+    #endif
+    }
     """
+    bint crossing_small(PyObject *number, int64_t *value) noexcept
     int CROSSING_INTEGERS
     int CROSSING_STACK
     enum:
@@ -144,12 +156,14 @@ cdef enum Step:
 cdef enum:
     MOST_PARAMETERS = 28
     MOST_STEPS = 32
+    NOT_ONE = -1
     UNKNOWN = -1 # how many elements stand behind a pointer
 
 cdef struct Parameter:
     int kind, place, type_num, flags
     int64_t low, high
     int first_step, steps
+    int only_step # the word of the parameter that is the whole size expression, or NOT_ONE
 
 cdef struct Instruction:
     int step
@@ -224,6 +238,7 @@ cdef class Function:
                 self.how |= CROSSING_REALS
             p.first_step = steps
             p.steps = <int> len(program)
+            p.only_step = parameters[program[0][1]][4] if p.steps == 1 and program[0][0] == PARAMETER else NOT_ONE
             if p.steps:
                 self.sized = True
             for step, operand in program:
@@ -262,7 +277,8 @@ cdef inline bint takes_as_it_is(const Parameter *p, PyObject *given, crossing_wo
     if p.kind == SIGNED or p.kind == UNSIGNED:
         if not PyLong_CheckExact(<object> given):
             return False
-        number = PyLong_AsLongLongAndOverflow(<object> given, &overflow)
+        if not crossing_small(given, &number):
+            number = PyLong_AsLongLongAndOverflow(<object> given, &overflow)
         if overflow or number < p.low or number > p.high:
             return False
         word.integer = <uint64_t> number
@@ -341,7 +357,7 @@ cdef int64_t size_of(Function f, const Parameter *p, const crossing_word *words)
     return -2 if lost or stack[0] < 0 else stack[0]
 
 
-cdef object fill(Function f, PyObject **given, crossing_word *words):
+cdef inline object fill(Function f, PyObject **given, crossing_word *words):
     """The arguments into their words; returned is what must live as long as the call."""
     cdef int64_t elements[MOST_PARAMETERS]
     cdef int64_t expected
@@ -358,7 +374,10 @@ cdef object fill(Function f, PyObject **given, crossing_word *words):
             p = &f.parameters[i]
             if p.steps == 0 or elements[i] == UNKNOWN:
                 continue
-            expected = size_of(f, p, words)
+            if p.only_step != NOT_ONE:
+                expected = <int64_t> words[p.only_step].integer
+            else:
+                expected = size_of(f, p, words)
             if expected < 0 or elements[i] < expected:
                 f.refuse(i, elements[i], tuple([<int64_t> words[f.parameters[j].place].integer for j in range(f.count)]))
     return held

@@ -29,14 +29,17 @@ FROM = "64 KiB"
 GOAL = 0.01
 MOST_NANOSECONDS = 100.0
 
-# What anyone's library might have, compiled as anyone would, and the same calls made by a loop in C; the pointer keeps the compiler
-# from looking into the function.
+# What anyone's library might have, compiled as anyone would, and the same calls made by a loop in C; the pointer keeps
+# the compiler from looking into the function.
 SOURCE = """
 #include <math.h>
 #include <stddef.h>
 double sum(const double *x, size_t n) { double t = 0; for (size_t i = 0; i < n; i++) t += x[i]; return t; }
 int scale(size_t n, const float *x, float by, float *y) { for (size_t i = 0; i < n; i++) y[i] = by * x[i]; return 0; }
-int exponential(size_t n, const float *x, float by, float *y) { for (size_t i = 0; i < n; i++) y[i] = expf(by * x[i]); return 0; }
+int exponential(size_t n, const float *x, float by, float *y) {
+    for (size_t i = 0; i < n; i++) y[i] = expf(by * x[i]);
+    return 0;
+}
 void axpy(size_t n, double a, const double *x, double *y) { for (size_t i = 0; i < n; i++) y[i] += a * x[i]; }
 int nothing(void) { return 0; }
 double loop_sum(size_t calls, const double *x, size_t n) {
@@ -152,7 +155,12 @@ def _absolute(request: Request, path: Path) -> Section:
 
 
 def _on_top(
-    request: Request, what: str, bare: CLoop, function: Callable[..., Any], arguments: tuple[Any, ...], goal: float | None
+    request: Request,
+    what: str,
+    bare: CLoop,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    goal: float | None,
 ) -> Line:
     request.progress(what)
     outcome = race([bare, PythonCall("across", function, arguments)], rules=request.rules)
@@ -201,16 +209,23 @@ def _batches(request: Request) -> Section:
         def one_by_one(op: Callable[..., Any] = op) -> list[Array]:
             return [op(x, out=y) for x, y in zip(arrays, out, strict=True)]
 
-        contenders = {
+        contenders: dict[str, Callable[[], Any]] = {
             "one by one": one_by_one,
             "batched": partial(direct.batched, op, arrays, out=out, parallel=False),
             "prepared": direct.prepare(op, arrays, out=out, parallel=False),
         }
         what = f"{name} of 1 000 arrays of 1 to 63"
         request.progress(what)
-        outcome = race([PythonCall(label, each, around=partial(running, 1)) for label, each in contenders.items()], rules=request.rules)
+        outcome = race(
+            [PythonCall(label, each, around=partial(running, 1)) for label, each in contenders.items()],
+            rules=request.rules,
+        )
         times = ", ".join(f"{label} {outcome.seconds(label).median * 1e6:.0f} ns" for label in contenders)
         for label in ("batched", "prepared"):
             gain = outcome.ratio("one by one", label)
-            lines.append(judged(f"{what}: {label}", "into out, one thread", gain, None, "x one by one", note=f"an array: {times}"))
+            lines.append(
+                judged(
+                    f"{what}: {label}", "into out, one thread", gain, None, "x one by one", note=f"an array: {times}"
+                )
+            )
     return Section("Direct: batches", lines)

@@ -1,7 +1,7 @@
 """Calls by cffi: of what travels neither in a register nor in a word of the stack.
 
-Structs by value, variadic functions, callbacks, characters, more arguments than there is room for, and all functions on machines
-whose conventions `crossing.pyx` does not know. The same checks, some microseconds more.
+Structs by value, variadic functions, callbacks, characters, more arguments than there is room for, and all functions on
+machines whose conventions `crossing.pyx` does not know. The same checks, some microseconds more.
 """
 
 from __future__ import annotations

@@ -81,7 +81,9 @@ def test_weights_serve_all_calls():
 def test_anything_with_a_buffer_and_any_layout_is_taken():
     x = np.arange(12, dtype=np.float32).reshape(3, 4)
     found = batched(od.softmax, [memoryview(x), x.T, x[:, ::2]])
-    assert [one.tobytes() for one in found] == [od.softmax(np.ascontiguousarray(one)).tobytes() for one in (x, x.T, x[:, ::2])]
+    assert [one.tobytes() for one in found] == [
+        od.softmax(np.ascontiguousarray(one)).tobytes() for one in (x, x.T, x[:, ::2])
+    ]
     assert batched(od.exp, [np.float32(0)[...]])[0] == 1
     assert batched(od.exp, []) == []
     assert batched(od.softmax, [np.empty((0, 3), np.float32)])[0].shape == (0, 3)

@@ -58,7 +58,9 @@ def lib(request, library_file):
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "cffi":
             patch.setattr(Declared, "places", lambda self: None)
-        return NativeLibrary(library_file, DECLARATIONS, status={"status": TABLE}, explain="error_text", keep_gil={"sum"})
+        return NativeLibrary(
+            library_file, DECLARATIONS, status={"status": TABLE}, explain="error_text", keep_gil={"sum"}
+        )
 
 
 X = np.arange(6, dtype=np.float32)
@@ -193,7 +195,11 @@ def test_statuses_are_exceptions_with_the_librarys_words(lib):
 def test_without_a_table_a_status_is_a_number(library_file):
     lib = NativeLibrary(library_file, "int scale(size_t n, const float *x, float by, float *out);")
     assert lib.scale(6, X, 0.0, X) == 3
-    named = NativeLibrary(library_file, "int scale(size_t n, const float *x, float by, float *out);", status={"scale": {3: Status.SUCCESS, 0: Status.NOT_AVAILABLE}})
+    named = NativeLibrary(
+        library_file,
+        "int scale(size_t n, const float *x, float by, float *out);",
+        status={"scale": {3: Status.SUCCESS, 0: Status.NOT_AVAILABLE}},
+    )
     assert named.scale(6, X, 0.0, X) is None
 
 
@@ -352,11 +358,11 @@ def test_a_function_outlives_its_library_object(library_file):
 def test_what_a_library_lacks_or_nobody_declared_is_named(library_file):
     with pytest.raises(MissingSymbolError, match=r"lacks nothing_like_it, nor_this"):
         NativeLibrary(library_file, "int nothing_like_it(void); int nor_this(void);")
-    with pytest.raises(MissingSymbolError, match="keep_gil: .* found add"):
+    with pytest.raises(MissingSymbolError, match=r"keep_gil: .* found add"):
         NativeLibrary(library_file, "int is_null(const float *x);", keep_gil=["add"])
-    with pytest.raises(MissingSymbolError, match="explain: .* found text"):
+    with pytest.raises(MissingSymbolError, match=r"explain: .* found text"):
         NativeLibrary(library_file, "int is_null(const float *x);", explain="text")
-    with pytest.raises(MissingSymbolError, match="status: .* found status"):
+    with pytest.raises(MissingSymbolError, match=r"status: .* found status"):
         NativeLibrary(library_file, "int is_null(const float *x);", status={"status": TABLE})
     with pytest.raises(MissingSymbolError, match="return an integer"):
         NativeLibrary(library_file, "double sum(const double *x, size_t n);", status={"double": TABLE})
@@ -388,7 +394,9 @@ def test_our_own_library_can_be_called_so():
     lib.ody_softmax_f32(x, 3, 5, out)
     assert out.tobytes() == od.softmax(x).tobytes()
     with pytest.raises(ShapeError, match=r"ody_softmax_f32: invalid dimension \(status 2\)"):
-        lib.ody_softmax_f32(lib.ffi.cast("float *", x.ctypes.data), 1 << 62, 8, lib.ffi.cast("float *", out.ctypes.data))
+        lib.ody_softmax_f32(
+            lib.ffi.cast("float *", x.ctypes.data), 1 << 62, 8, lib.ffi.cast("float *", out.ctypes.data)
+        )
 
 
 def test_an_array_that_may_be_missing_is_null_for_cffi_too(lib):

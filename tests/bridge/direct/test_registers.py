@@ -26,7 +26,10 @@ extern note notes[40];
 
 def source(signatures: list[tuple[str, list[str]]]) -> str:
     """Each function notes its arguments: widened, which shows the signs, and byte for byte; and returns a mixture."""
-    lines = ["#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>", HEADER.replace("extern ", "")]
+    lines = [
+        "#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>",
+        HEADER.replace("extern ", ""),
+    ]
     for number, (result, arguments) in enumerate(signatures):
         named = ", ".join(f"{kind} a{place}" for place, kind in enumerate(arguments)) or "void"
         body = ["int64_t mix = 1; (void)mix;"]
@@ -35,7 +38,9 @@ def source(signatures: list[tuple[str, list[str]]]) -> str:
             if kind in REALS:
                 body.append(f"{note}.real = (double)a{place};")
             else:
-                body.append(f"{note}.wide = (int64_t){'(intptr_t)' if '*' in kind else ''}a{place}; mix = (int64_t)((uint64_t)mix * 31 + (uint64_t){note}.wide);")
+                body.append(
+                    f"{note}.wide = (int64_t){'(intptr_t)' if '*' in kind else ''}a{place}; mix = (int64_t)((uint64_t)mix * 31 + (uint64_t){note}.wide);"
+                )
             body.append(f"memcpy({note}.bytes, &a{place}, sizeof a{place});")
         if result == "void":
             pass
@@ -70,7 +75,10 @@ def library(request, tmp_path_factory):
     file.write_text(source(signatures()))
     built = compiled(file, folder / "libecho.so", "-Wno-unused", compiler=request.param)
     lines = [HEADER]
-    lines += [f"{result} f{number}({', '.join(arguments) or 'void'});" for number, (result, arguments) in enumerate(signatures())]
+    lines += [
+        f"{result} f{number}({', '.join(arguments) or 'void'});"
+        for number, (result, arguments) in enumerate(signatures())
+    ]
     return NativeLibrary(built, "\n".join(lines))
 
 
@@ -117,12 +125,20 @@ def test_random_signatures_get_what_cffi_gives_them(library):
 
 
 def test_arguments_find_their_places_as_the_convention_says():
-    many = read("double f(int a, double b, float c, long d, int e, int f, int g, int h, int i, char *j);").functions["f"]
+    many = read("double f(int a, double b, float c, long d, int e, int f, int g, int h, int i, char *j);").functions[
+        "f"
+    ]
     assert many.places((6, 8, 12)) == [0, 8, 9, 1, 2, 3, 4, 5, 16, 17]
     assert many.places((8, 8, 0)) == [0, 8, 9, 1, 2, 3, 4, 5, 6, 7]
     assert many.places((6, 8, 1)) is None
     assert many.places((0, 0, 0)) is None
     nine = read(f"double f({', '.join(['double'] * 10)});").functions["f"]
     assert nine.places((6, 8, 12)) == [*range(8, 16), 16, 17]
-    for text in ("int f(int, ...);", "struct p {int x;}; int f(struct p q);", "float _Complex f(int);", "int f(long double);", "int f(char c);"):
+    for text in (
+        "int f(int, ...);",
+        "struct p {int x;}; int f(struct p q);",
+        "float _Complex f(int);",
+        "int f(long double);",
+        "int f(char c);",
+    ):
         assert next(iter(read(text).functions.values())).places() is None
