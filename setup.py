@@ -234,10 +234,12 @@ class parallel_build_ext(build_ext):
 
 if __name__ == "__main__":
     setup(
-        # The C headers stand at the top of the repository and are installed inside the package: odyssey.get_include().
-        packages=[*find_packages(include=["odyssey*"]), "odyssey.include"],
-        package_dir={"odyssey.include": "include"},
-        package_data={"odyssey": ["py.typed"], "*": ["*.pyi", "*.pxd"], "odyssey.bench": ["*.html"], "odyssey.include": ["odyssey/*.h"]},
+        # The C headers and the .proto files stand at the top of the repository and are installed inside the package:
+        # odyssey.get_include(), odyssey.get_protos().
+        packages=[*find_packages(include=["odyssey*"]), "odyssey.include", "odyssey.protos"],
+        package_dir={"odyssey.include": "include", "odyssey.protos": "protos"},
+        package_data={"odyssey": ["py.typed"], "*": ["*.pyi", "*.pxd"], "odyssey.bench": ["*.html"], "odyssey.include": ["odyssey/*.h"],
+                      "odyssey.protos": ["*.proto", "*.binpb"], "odyssey.bridge.compiling": ["*.h"]},
         include_package_data=False,
         exclude_package_data={"": ["*.c", "*.pyx"]},
         libraries=LIBRARIES,

@@ -8,7 +8,7 @@ from typing import Any
 from odyssey import isa, threads
 from odyssey._kernels import dispatch
 
-__all__ = ["build_info", "get_include", "library_path", "show_config"]
+__all__ = ["build_info", "get_include", "get_protos", "library_path", "show_config"]
 
 
 def build_info() -> dict[str, Any]:
@@ -41,6 +41,20 @@ def get_include() -> str:
         if (folder / "odyssey" / "kernels.h").exists():
             return os.fspath(folder)
     raise FileNotFoundError(f"odyssey.get_include: expected {here / 'include'}, which this installation lacks")
+
+
+def get_protos() -> str:
+    """The folder of `data.proto` and `model.proto`, to give protoc with -I, and of `descriptors.binpb`, made of them.
+
+    >>> import odyssey as od
+    >>> (Path(od.get_protos()) / "data.proto").exists()
+    True
+    """
+    here = Path(__file__).parent
+    for folder in (here / "protos", here.parent / "protos"):  # as with the headers
+        if (folder / "descriptors.binpb").exists():
+            return os.fspath(folder)
+    raise FileNotFoundError(f"odyssey.get_protos: expected {here / 'protos'}, which this installation lacks")
 
 
 def library_path() -> str:

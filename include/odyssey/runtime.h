@@ -54,6 +54,10 @@ void *ody_alloc(size_t bytes);
 void ody_free(void *memory);
 void ody_trim(void);            /* gives every cached block back to the system */
 size_t ody_cached_bytes(void);
+/* For finding mistakes, off at first. Guarded blocks are filled when they are taken and when they are freed, and end in a fence
+ * that is looked at when they are freed. */
+void ody_guard_memory(int on);
+size_t ody_broken_fences(void); /* how many blocks have been written beyond their end so far */
 
 /* ---- drivers.c ------------------------------------------------------------------------------------------------- */
 

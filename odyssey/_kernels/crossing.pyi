@@ -7,6 +7,8 @@ REGISTERS: tuple[int, int, int]
 FIRST_REAL: int
 FIRST_STACKED: int
 
+def watch(function: Callable[..., tuple[list[Any], Callable[[], None]]] | None) -> None: ...
+
 @final
 class Function:
     name: str

@@ -412,6 +412,35 @@ cdef object result_of(Function f, crossing_word result):
     return f.finish(result.integer)
 
 
+# While debugging, who changes the arguments of a call and looks at them after it: None, or a function of a call's name, its
+# parameters' names, for each whether it is an array and may be written, and the values; it gives the values to pass and a
+# function to call afterwards.
+cdef object watcher = None
+
+
+def watch(function):
+    """Have every call watched; None ends that."""
+    global watcher
+    watcher = function
+
+
+cdef object watched(Function f, PyObject **given):
+    cdef crossing_word words[CROSSING_WORDS]
+    cdef crossing_word result
+    cdef PyObject *passed[MOST_PARAMETERS]
+    cdef int i
+    arrays = tuple([f.parameters[i].kind == ARRAY for i in range(f.count)])
+    writable = tuple([(f.parameters[i].flags & NPY_ARRAY_WRITEABLE) != 0 for i in range(f.count)])
+    values, close = watcher(f.name, f.names, arrays, writable, [<object> given[i] for i in range(f.count)])
+    for i in range(f.count):
+        passed[i] = <PyObject *> values[i]
+    held = fill(f, passed, words)
+    with nogil:
+        result = crossing_call(f.address, f.how, words)
+    close()
+    return result_of(f, result)
+
+
 cdef object crossed(PyObject *self, PyObject **given, Py_ssize_t count, PyObject *keywords):
     """What a callable of `Function` does."""
     cdef Function f = <Function> self
@@ -423,6 +452,8 @@ cdef object crossed(PyObject *self, PyObject **given, Py_ssize_t count, PyObject
         given = ordered
     elif count != f.count:
         f.refuse(-1, count, ())
+    if watcher is not None:
+        return watched(f, given)
     held = fill(f, given, words)
     if f.releases:
         with nogil:

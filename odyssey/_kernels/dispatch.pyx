@@ -236,3 +236,11 @@ def trim():
 
 def cached_bytes():
     return runtime.ody_cached_bytes()
+
+
+def guard_memory(bint on):
+    runtime.ody_guard_memory(on)
+
+
+def broken_fences():
+    return runtime.ody_broken_fences()

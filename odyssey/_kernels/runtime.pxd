@@ -41,6 +41,8 @@ cdef extern from "odyssey/runtime.h" nogil:
     void ody_free(void *memory) noexcept
     void ody_trim() noexcept
     size_t ody_cached_bytes() noexcept
+    void ody_guard_memory(int on) noexcept
+    size_t ody_broken_fences() noexcept
 
     ctypedef struct ody_operand:
         char *data

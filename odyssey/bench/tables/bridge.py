@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from odyssey.bench.tables import Request, Section, crossing_direct
+from odyssey.bench.tables import Request, Section, crossing_direct, crossing_hybrid
 
 __all__ = ["bridge"]
 
-PARTS: tuple[Callable[[Request], Iterator[Section]], ...] = (crossing_direct.sections,)
+PARTS: tuple[Callable[[Request], Iterator[Section]], ...] = (crossing_direct.sections, crossing_hybrid.sections)
 
 
 def bridge(request: Request) -> Iterator[Section]:
