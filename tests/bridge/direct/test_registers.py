@@ -1,7 +1,10 @@
 """Calls through registers against cffi's: functions of random signatures that note what they got, bit for bit."""
 
 import random
+import re
 import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,3 +145,21 @@ def test_arguments_find_their_places_as_the_convention_says():
         "int f(char c);",
     ):
         assert next(iter(read(text).functions.values())).places() is None
+
+
+SOURCE = Path(__file__).parents[3] / "odyssey" / "_kernels" / "crossing.pyx"
+
+
+@pytest.mark.source
+@pytest.mark.skipif(not SOURCE.exists(), reason="the source is not beside the tests")
+@pytest.mark.parametrize(("compiler", "runner"), [("cc", None), ("aarch64-linux-gnu-gcc", "qemu-aarch64")])
+def test_the_call_itself_keeps_to_each_machines_convention(compiler, runner, tmp_path):
+    tools = [shutil.which(one) for one in (compiler, runner) if one]
+    if None in tools:
+        pytest.skip(f"needs {compiler}{f' and {runner}' if runner else ''}")
+    text = re.search(r'cdef extern from \*:\n    """\n(.*?)    /\* Whether an int', SOURCE.read_text(), re.S)
+    (tmp_path / "crossing_call.h").write_text(text.group(1).replace("\\\\\n", "\\\n"))
+    program = tmp_path / "places"
+    command = [tools[0], "-std=c11", "-O2", "-static", f"-I{tmp_path}", str(Path(__file__).with_name("places.c"))]
+    subprocess.run([*command, "-o", str(program)], check=True)
+    subprocess.run([*tools[1:], str(program)], check=True)
