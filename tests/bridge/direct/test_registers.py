@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import compiled
+from c_compiler import compiled
 
 from odyssey._kernels import crossing
 from odyssey.bridge.direct import NativeLibrary, read
