@@ -53,6 +53,7 @@ class Memory:
         private: whether what is written stays in this process (a file mapped copy-on-write).
         path: the file it is, or None for memory without a name.
         identity: 16 bytes that no other memory has.
+        sealable: whether the kernel can keep its size and its contents as they are.
         home: who answers for it on the way to other processes: an address and a group of `handover`, or None.
     """
 
@@ -67,6 +68,7 @@ class Memory:
         self.private = private
         self.path = path
         self.identity = identity or secrets.token_bytes(16)
+        self.sealable = path is None and _is_memfd(descriptor)
         self.home: tuple[bytes, bytes] | None = None
         self._map: mmap.mmap | None = None
 
@@ -90,9 +92,9 @@ class Memory:
         return self._map
 
     @property
-    def seals(self) -> int | None:
-        """The seals on it; None where there is no such thing."""
-        return _seals(self.descriptor)
+    def seals(self) -> int:
+        """The seals on it."""
+        return fcntl.fcntl(self.descriptor, GET_SEALS) if self.sealable else 0
 
     def remember(self) -> Memory:
         """Itself; who receives this memory again in this process is to get this very mapping."""
@@ -102,8 +104,7 @@ class Memory:
 
     def settle(self) -> None:
         """No more seals: from now on others may have it."""
-        seals = self.seals
-        if seals is not None and self.path is None and not seals & SEAL:
+        if self.sealable and not self.seals & SEAL:
             fcntl.fcntl(self.descriptor, ADD_SEALS, SEAL)
 
     def read_only(self) -> Memory:
@@ -124,7 +125,7 @@ class Memory:
             LayoutError: it was handed over already, or cannot be sealed.
         """
         seals = self.seals
-        if seals is None or self.path is not None:
+        if not self.sealable:
             return self.read_only()
         if seals & SEAL and not seals & (WRITE | FUTURE_WRITE):
             raise LayoutError(
@@ -180,12 +181,13 @@ def receive(descriptor: int, identity: bytes, *, readonly: bool, where: str, pat
     try:
         status = os.fstat(descriptor)
         known = _known.get((status.st_dev, status.st_ino, readonly))
-        seals = _seals(descriptor)
-        if path is None and seals is not None and not seals & SHRINK and status.st_nlink == 0:
-            raise FormatError(
-                f"{where}: expected memory that is sealed against shrinking, found seals {seals:#x}\n"
-                "  fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) before it is sent"
-            )
+        if path is None and _is_memfd(descriptor):
+            seals = fcntl.fcntl(descriptor, GET_SEALS)
+            if not seals & SHRINK:
+                raise FormatError(
+                    f"{where}: expected memory that is sealed against shrinking, found seals {seals:#x}\n"
+                    "  fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) before it is sent"
+                )
     except BaseException:
         os.close(descriptor)
         raise
@@ -212,8 +214,9 @@ def _reopened(descriptor: int) -> int:
     return os.dup(descriptor)
 
 
-def _seals(descriptor: int) -> int | None:
+def _is_memfd(descriptor: int) -> bool:
+    """Files in a file system of memory have seals too, which say nothing: a memfd is known by its name."""
     try:
-        return fcntl.fcntl(descriptor, GET_SEALS)
+        return os.readlink(f"/proc/self/fd/{descriptor}").startswith("/memfd:")
     except OSError:
-        return None
+        return False

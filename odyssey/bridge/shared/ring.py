@@ -74,7 +74,7 @@ class RingBatch:
         self.number = number
         self.arrays = arrays
         self._slot: int | None = slot
-        self._feed = feed
+        self._feed = weakref.ref(feed)  # a feed that is forgotten ends its workers, whatever its batches do
 
     def __getitem__(self, name: str) -> Array:
         return self.arrays[name]
@@ -89,7 +89,9 @@ class RingBatch:
         slot, self._slot = self._slot, None
         if slot is not None:
             self.arrays = {}
-            self._feed._reuse(slot)
+            feed = self._feed()
+            if feed is not None:
+                feed._reuse(slot)
 
     def __enter__(self) -> RingBatch:
         return self
@@ -337,6 +339,8 @@ class RingFeed(Iterator[RingBatch]):
     def _replace(self, worker: _Worker) -> None:
         """A worker has died: another one gets its tickets."""
         with self._lock:
+            if self._deaths >= self._restarts and self._next in self._done:
+                return  # what was made before comes before the error
             self._hands.workers.remove(worker)
             left = list(worker.tickets)
             code = worker.end(GRACE)
@@ -506,7 +510,7 @@ def _error(data: bytes, number: int) -> BaseException:
         error = outer
     with suppress(AttributeError, TypeError):
         error.batch_id = number
-    error.add_note(f"in a worker of the ring, at batch {number}")
+        error.add_note(f"in a worker of the ring, at batch {number}")
     found: BaseException = error
     return found
 
