@@ -105,7 +105,12 @@ class Memory:
     def settle(self) -> None:
         """No more seals: from now on others may have it."""
         if self.sealable and not self.seals & SEAL:
-            fcntl.fcntl(self.descriptor, ADD_SEALS, SEAL)
+            # Sealing asks for a descriptor that can write.
+            descriptor = os.open(f"/proc/self/fd/{self.descriptor}", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.fcntl(descriptor, ADD_SEALS, SEAL)
+            finally:
+                os.close(descriptor)
 
     def read_only(self) -> Memory:
         """The same memory for reading: itself, or another descriptor, which the kernel lets nobody write through."""
@@ -160,6 +165,9 @@ def create(nbytes: int, name: str = "odyssey", *, reserve: bool = False) -> Memo
     descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING) if of_memory else _temporary()
     try:
         os.ftruncate(descriptor, nbytes)
+        if reserve and of_memory and nbytes > _available():
+            # The kernel would begin, and end a process when there is no more.
+            raise OSError(errno.ENOMEM, f"{_available()} bytes available")
         if reserve and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, nbytes)
         if of_memory:
@@ -195,6 +203,21 @@ def receive(descriptor: int, identity: bytes, *, readonly: bool, where: str, pat
         os.close(descriptor)
         return known
     return Memory(descriptor, readonly=readonly, path=path, identity=identity).remember()
+
+
+def _available() -> int:
+    """The bytes that the system can still give, as far as it says."""
+    room = 1 << 62
+    with suppress(OSError, ValueError), open("/proc/meminfo") as table:
+        sizes = dict(line.split(":", 1) for line in table)
+        room = 1024 * int(sizes.get("MemAvailable", f"{room >> 10} kB").split()[0])
+    with (
+        suppress(OSError, ValueError),
+        open("/sys/fs/cgroup/memory.max") as most,
+        open("/sys/fs/cgroup/memory.current") as now,
+    ):
+        room = min(room, int(most.read()) - int(now.read()))
+    return room
 
 
 def _temporary() -> int:
