@@ -162,6 +162,7 @@ def create(nbytes: int, name: str = "odyssey", *, reserve: bool = False) -> Memo
         MemoryError: there is not so much, as far as can be told now.
     """
     of_memory = backing() == "memfd"
+    name = name.encode()[:200].decode(errors="ignore")  # the kernel takes 249 bytes
     descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING) if of_memory else _temporary()
     try:
         os.ftruncate(descriptor, nbytes)
