@@ -375,8 +375,9 @@ class RingFeed(Iterator[RingBatch]):
                 "fork of it\n  call feed() in the child"
             )
         try:
-            while len(self._given) >= self._hold:
-                self._given.popleft().release()
+            if not self._at_end():  # the last ones stay: nobody needs their slots
+                while len(self._given) >= self._hold:
+                    self._given.popleft().release()
             self._wait()
             if self._next not in self._done:
                 raise StopIteration
@@ -400,6 +401,9 @@ class RingFeed(Iterator[RingBatch]):
         self._given.append(batch)
         return batch
 
+    def _at_end(self) -> bool:
+        return self._exhausted and self._next >= self._places
+
     def _wait(self) -> None:
         """Until the next batch is there, or there is none."""
         began = perf_counter()
@@ -410,7 +414,7 @@ class RingFeed(Iterator[RingBatch]):
                 dead = worker.pidfd >= 0 and _readable(worker.pidfd)
                 if not self._look(worker) or dead:
                     self._replace(worker)
-            if self._next in self._done or (self._exhausted and self._next >= self._places):
+            if self._next in self._done or self._at_end():
                 break
             seconds = None if deadline is None else deadline - perf_counter()
             if seconds is not None and seconds <= 0:

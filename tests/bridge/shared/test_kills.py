@@ -1,5 +1,6 @@
 """kill -9 of any party at any step: who is left has valid data, waits for nobody, and nothing stays behind."""
 
+import contextlib
 import gc
 import multiprocessing as mp
 import os
@@ -20,7 +21,7 @@ from odyssey.bridge.shared import HandoverError, SharedMemoryManager, SharedRing
 
 from . import work
 
-PATIENCE = 30
+PATIENCE = 15
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what is left is looked up in /proc and /dev/shm"),
@@ -161,7 +162,8 @@ def test_a_receiver_is_killed(step, nothing_left):
 
         pid = child(receive)
         theirs.close()
-        ours.send(tensor)
+        with contextlib.suppress(BrokenPipeError):  # it may be dead already
+            ours.send(tensor)
         assert ended(pid) == -signal.SIGKILL
         ours.close()
         assert np.array_equal(tensor[500:], np.arange(500, 1000, dtype=np.float32))
@@ -252,17 +254,18 @@ def check(tensor):
     assert array[0] in (3, 5)
 
 
-def busy_worker(manager, line):
+def busy_worker(manager, line, turn):
     count = 0
     while True:
         count += 1
-        named = manager.allocate(f"w{count}", 64)
+        name = f"w{turn}-{count}"  # a killed worker's request may be answered after the next one has begun
+        named = manager.allocate(name, 64)
         named[:] = 4
         line.send(manager.share(None, np.full(64, 5, np.float32)))
         assert manager["base"][0] == 1
         line.send(SharedTensor.share(np.full(64, 3, np.float32), readonly=True))
         named.close()
-        manager.free(f"w{count}")
+        manager.free(name)
 
 
 def test_500_workers_are_killed_at_random(killer, nothing_left):
@@ -270,9 +273,9 @@ def test_500_workers_are_killed_at_random(killer, nothing_left):
     received = 0
     with SharedMemoryManager() as manager:
         base = manager.share("base", np.ones(64, np.float32))
-        for _ in range(ROUNDS):
+        for turn in range(ROUNDS):
             ours, theirs = mp.Pipe(duplex=False)
-            pid = child(busy_worker, manager, theirs)
+            pid = child(busy_worker, manager, theirs, turn)
             theirs.close()
             killer.orders.put((pid, chance.randrange(4000)))
             try:
@@ -318,10 +321,8 @@ def test_500_owners_are_killed_at_random(killer, nothing_left):
             check(base)
             while True:
                 for name in list(manager):
-                    try:
+                    with contextlib.suppress(KeyError):
                         check(manager[name])
-                    except KeyError:
-                        pass
                 check(manager.share(None, np.full(64, 5, np.float32)))
                 check(ours.recv())
         except EOFError:

@@ -20,7 +20,7 @@ from odyssey.bridge.shared.handover import Request
 
 from . import work
 
-PATIENCE = 30
+PATIENCE = 15
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
 
