@@ -25,7 +25,9 @@ def test_numbers_in_the_table_are_unique_where_they_identify():
         assert len(values) == len(set(values)), column
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.c != "uint16_t" or row.name == "uint16"], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.c != "uint16_t" or row.name == "uint16"], ids=lambda row: row.name
+)
 def test_a_c_name_leads_back_to_its_row(row):
     assert types.from_c(row.c) is types.from_c(f"const {row.c}") is row
 

@@ -62,8 +62,7 @@ class Layout:
         dtype = types.TYPES[self.dtype].dtype
         if 0 in self.shape:
             return np.empty(self.shape, dtype)
-        # By frombuffer, which keeps an export of the buffer; ndarray itself keeps the object alone, and a mapping could be
-        # closed beneath it.
+        # By frombuffer, which keeps an export of the buffer; ndarray keeps the object alone, which could be closed.
         return np.ndarray(self.shape, dtype, np.frombuffer(buffer, np.uint8), self.offset, self.strides)
 
     def check(self, size: int, where: str) -> Layout:

@@ -27,6 +27,7 @@ __all__ = ["Memory", "backing", "create", "receive"]
 SEAL, SHRINK, GROW, WRITE, FUTURE_WRITE = 1, 2, 4, 8, 16
 ADD_SEALS, GET_SEALS = 1033, 1034
 FIXED = SHRINK | GROW
+HUGE = 4 << 20  # bytes from which on huge pages are asked for; the system may have none for shared memory
 
 _known: weakref.WeakValueDictionary[tuple[int, int, bool], Memory] = weakref.WeakValueDictionary()
 
@@ -89,6 +90,9 @@ class Memory:
                 flags |= getattr(mmap, "MAP_POPULATE", 0)
             protection = mmap.PROT_READ if self.readonly else mmap.PROT_READ | mmap.PROT_WRITE
             self._map = mmap.mmap(self.descriptor, self.size, flags, protection)
+            if self.path is None and self.size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+                with suppress(OSError):  # a system without them
+                    self._map.madvise(mmap.MADV_HUGEPAGE)
         return self._map
 
     @property

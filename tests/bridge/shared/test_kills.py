@@ -68,7 +68,6 @@ def nothing_left():
     assert left() == before
 
 
-
 def at(step, wanted):
     if step == wanted:
         kill_here()
@@ -196,7 +195,12 @@ def test_the_process_of_a_manager_is_killed(step, nothing_left):
         assert kept[0] == 7
         ours.send(None)
     assert ended(pid) == -signal.SIGKILL
-    for ask in (lambda: list(manager), lambda: manager["a"], lambda: manager.allocate("b", 3), lambda: manager.free("a")):
+    for ask in (
+        lambda: list(manager),
+        lambda: manager["a"],
+        lambda: manager.allocate("b", 3),
+        lambda: manager.free("a"),
+    ):
         with pytest.raises(HandoverError, match="has ended"):
             ask()
     if step == "sent":
@@ -363,15 +367,13 @@ def test_a_worker_that_dies_every_time_is_an_error_after_all_before_it(nothing_l
     for fill, code in ((work.die, -signal.SIGKILL), (work.leave, 7)):
         feed = ring.feed(fill, range(10), restarts=2, context="fork")
         found = []
-        with pytest.raises(WorkerDied, match="for the 3. time") as raised:
-            for batch in feed:
-                found.append(batch.number)
+        with pytest.raises(WorkerDied, match=r"for the 3. time") as raised:
+            found.extend(batch.number for batch in feed)
         assert found == list(range(3 if fill is work.die else 0))
         assert (raised.value.batch_id, raised.value.exitcode) == (len(found), code)
         assert feed.closed
         assert feed.pids == []
     del ring, feed, raised
-
 
 
 def test_the_workers_of_a_killed_consumer_end(nothing_left):

@@ -275,7 +275,13 @@ def test_a_process_that_is_stopped_is_not_waited_for_for_ever(monkeypatch):
 
 @pytest.mark.parametrize(
     "message",
-    [b"", b"x", b"\xff" * 200, struct.pack("<B16s16s16sBI", 7, b"", b"", b"", 0, 9), struct.pack("<B16s16s16sBI", 6, b"", b"", b"", 0, 0)],
+    [
+        b"",
+        b"x",
+        b"\xff" * 200,
+        struct.pack("<B16s16s16sBI", 7, b"", b"", b"", 0, 9),
+        struct.pack("<B16s16s16sBI", 6, b"", b"", b"", 0, 0),
+    ],
 )
 def test_strange_guests_do_no_harm(message, backing):
     with SharedMemoryManager() as manager:

@@ -8,7 +8,6 @@ import pickle
 import re
 import select
 import signal
-import sys
 import threading
 
 import numpy as np
@@ -107,8 +106,7 @@ def test_an_exception_in_a_worker_comes_in_its_place(fill, before, kind, message
     feed = SharedRing(4, FIELDS).feed(fill, range(10), workers=2, context="fork")
     found = []
     with pytest.raises(kind, match=message) as raised:
-        for batch in feed:
-            found.append(batch.number)
+        found.extend(batch.number for batch in feed)
     assert found == list(range(before))
     assert raised.value.batch_id == before
     assert f"in a worker of the ring, at batch {before}" in raised.value.__notes__
@@ -132,7 +130,7 @@ def test_a_worker_that_hangs_is_waited_for_as_long_as_was_said_and_then_killed(m
     assert next(feed).number == 0
     feed._timeout = 0.02
     for _ in range(2):
-        with pytest.raises(TimeoutError, match="expected batch 1 within 0.02 s"):
+        with pytest.raises(TimeoutError, match=r"expected batch 1 within 0.02 s"):
             next(feed)
     (pid,) = feed.pids
     feed.close()
@@ -164,8 +162,7 @@ def test_ctrl_c_ends_the_workers_through_their_consumer(monkeypatch):
 
 
 def test_a_feed_that_is_forgotten_ends_its_workers():
-    for batch in SharedRing(3, FIELDS).feed(work.fill, range(10), context="fork"):
-        break
+    batch = next(SharedRing(3, FIELDS).feed(work.fill, range(10), context="fork"))
     gc.collect()
     assert not [process for process in mp.active_children() if process.name == "odyssey-ring"]
     assert float(batch["x"][0, 0]) == 0  # the memory stays for who has it
@@ -283,5 +280,3 @@ def test_a_pidfd_is_readable_when_the_process_has_ended():
     os.waitpid(child, 0)
     os.close(descriptor)
     assert ring._pidfd(child) == ring._pidfd(None) == -1
-
-

@@ -436,7 +436,11 @@ def test_a_header_that_lies_is_an_error(layout, size, message):
 
 
 def test_layouts_that_are_none_are_errors():
-    for layout in (Layout("float31", (1,), (4,), 0), Layout("int8", (1,), (1, 1), 0), Layout("int8", (1,) * 65, (1,) * 65, 0)):
+    for layout in (
+        Layout("float31", (1,), (4,), 0),
+        Layout("int8", (1,), (1, 1), 0),
+        Layout("int8", (1,) * 65, (1,) * 65, 0),
+    ):
         with pytest.raises(FormatError, match="expected"):
             layout.check(1 << 20, "here")
 
@@ -608,7 +612,7 @@ def test_damaged_files_are_errors_and_nothing_else(tmp_path_factory, suffix, dat
 def test_safetensors_headers_that_lie_are_errors(tmp_path, header):
     path = tmp_path / "a.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
-    with pytest.raises(FormatError, match="safetensors|expected 4"):
+    with pytest.raises(FormatError, match=r"safetensors|expected 4"):
         SharedTensor.open_all(path)
 
 
