@@ -28,6 +28,7 @@ from odyssey.errors import DTypeError, FormatError, LayoutError, ShapeError
 
 DTYPES = list(types.TYPES)
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="seals and /proc are Linux's")
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
 def descriptors():

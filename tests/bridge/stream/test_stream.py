@@ -23,6 +23,7 @@ import odyssey as od
 from odyssey.bridge.stream import Batch, Failure, Stats, Stream, nbytes, overlap, results
 
 PATIENCE = 30  # seconds until a test that hangs fails
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
 def threads():
@@ -289,18 +290,16 @@ def failing_at(source, where):
 def until_it_fails(consume, stream):
     """What came before the exception, and the exception."""
     found = []
-    if consume is listed:
-        with pytest.raises(BaseException, match="") as raised:
-            found.extend(stream)
-    else:
 
-        async def gather():
-            async for result in stream:
-                found.append(result)
+    async def gather():
+        async for result in stream:
+            found.append(result)
 
-        with pytest.raises(BaseException, match="") as raised:
-            asyncio.run(gather())
-    return found, raised.value
+    try:
+        found.extend(stream) if consume is listed else asyncio.run(gather())
+    except BaseException as raised:
+        return found, raised
+    pytest.fail("expected an exception, found none")
 
 
 @everywhere
