@@ -40,4 +40,4 @@ boundscheck: build
 	PYTHONSAFEPATH=1 PYTHONPATH=$$(echo $$PWD/build/boundscheck/lib.*) $(BIN)/pytest -q -p no:cacheprovider $(CHECKED)
 
 clean:
-	rm -rf build dist *.egg-info odyssey/_kernels/*.so
+	rm -rf build dist *.egg-info odyssey/_kernels/*.so odyssey/_kernels/*.dylib

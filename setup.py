@@ -1,12 +1,15 @@
-"""Build: one static library of kernels per instruction set, one for the runtime, and the Cython entry modules.
+"""Build: one static library of kernels per instruction set, one for the runtime, libodyssey of them all, and the Cython
+entry modules.
 
-Metadata lives in pyproject.toml. Only `dispatch` links the libraries, so kernels and state exist once.
+Metadata lives in pyproject.toml. libodyssey knows nothing of Python, and only `dispatch` links it: kernels and state exist
+once in a process, for Python and for any other language in it.
 """
 
 import json
 import os
 import platform
 import subprocess
+import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +22,7 @@ from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 
 KERNELS = "odyssey/_kernels"
+GENERATED = Path("build/generated")
 TEXTS = sorted(str(path) for path in Path(KERNELS, "c").glob("*.h")) + sorted(
     str(path) for path in Path("include/odyssey").glob("*.h")
 )
@@ -46,13 +50,20 @@ MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platfo
 SETS = INSTRUCTION_SETS.get(MACHINE, {"scalar": []})
 
 
+# What the kernels themselves do not include, so that a change there does not compile every instruction set anew.
+AROUND = {"include/odyssey/odyssey.h", "include/odyssey/operations.h", "include/odyssey/runtime.h"} | {
+    path for path in TEXTS if Path(path).name.startswith(("abi_", "driver"))
+}
+
+
 def library(name: str, sources: list[str], flags: list[str]) -> tuple[str, dict]:
     paths = [f"{KERNELS}/c/{source}" for source in sources]
+    kernels = [text for text in TEXTS if text not in AROUND]
     return name, {
         "sources": paths,
         "cflags": COMMON + flags,
-        "include_dirs": ["include"],
-        "obj_deps": dict.fromkeys(paths, TEXTS),
+        "include_dirs": ["include", str(GENERATED)],
+        "obj_deps": {path: kernels if Path(path).stem in {f"isa_{isa}" for isa in SETS} else [*TEXTS, str(GENERATED / "ody_build.h")] for path in paths},
     }
 
 
@@ -62,9 +73,12 @@ LIBRARIES += [library(f"ody_{isa}_native", [f"isa_{isa}_native.c"], SETS[isa] + 
 RUNTIME = sorted(path.name for path in Path(KERNELS, "c").glob("*.c") if not path.name.startswith("isa_"))
 LIBRARIES.append(library("ody_runtime", RUNTIME, ["-fno-lto"]))
 
+# The shared library of all of them: odyssey.library_path().
+SHARED = f"libodyssey{'.dylib' if sys.platform == 'darwin' else '.so'}"
+
 # Per entry module: what it links beside libc.
 MODULES = {
-    "dispatch": [name for name, _ in reversed(LIBRARIES)],
+    "dispatch": ["odyssey"],
     "array": [],
     "elementwise": [],
     "linear": [],
@@ -93,17 +107,15 @@ MODULES = {
     "geometry": [],
     "manifold": [],
     "images": [],
+    "crossing": [],
     "tape": [],
     "typed": [],
 }
 
 # Modules whose few instructions are what a small call costs; the others are compiled for size, which takes a quarter off them.
-QUICK = {"array", "elementwise", "activations", "linear", "reductions", "softmax", "tape", "typed"}
+QUICK = {"array", "crossing", "elementwise", "activations", "linear", "reductions", "softmax", "tape", "typed"}
 # Per entry module, flags beside the common ones. GCC clears a new object of some hundred bytes by one slow instruction.
 MODULE_FLAGS = {"typed": ["-fno-builtin-memset"]}
-
-GENERATED = Path("build/generated")
-
 
 def describe_build() -> None:
     """Writes ody_build.h, what odyssey.show_config() tells of this build; left alone when nothing changed, so that it
@@ -119,7 +131,8 @@ def describe_build() -> None:
         "numpy": numpy.__version__,
         "machine": MACHINE,
     })
-    text = f"#define ODY_BUILD {json.dumps(description)}\n"
+    version = json.loads(description)["version"]
+    text = f"#define ODY_BUILD {json.dumps(description)}\n#define ODY_VERSION {json.dumps(version)}\n"
     header = GENERATED / "ody_build.h"
     if not header.exists() or header.read_text() != text:
         GENERATED.mkdir(parents=True, exist_ok=True)
@@ -128,6 +141,9 @@ def describe_build() -> None:
 
 describe_build()
 
+
+# libodyssey is found beside the module that needs it.
+BESIDE = ["-Wl,-rpath,@loader_path" if sys.platform == "darwin" else "-Wl,-rpath,$ORIGIN"]
 
 EXTENSIONS = [
     Extension(
@@ -138,8 +154,8 @@ EXTENSIONS = [
         extra_compile_args=["-g0", "-O2" if module in QUICK else "-Os", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-Wno-unused-function"]
         + MODULE_FLAGS.get(module, [])
         + os.environ.get("ODYSSEY_CFLAGS", "").split(),
-        extra_link_args=["-lpthread", *os.environ.get("ODYSSEY_LDFLAGS", "").split()],
-        libraries=(libraries + ["m"]) if libraries else [],
+        extra_link_args=["-lpthread", *(BESIDE if libraries else []), *os.environ.get("ODYSSEY_LDFLAGS", "").split()],
+        libraries=libraries,
         depends=TEXTS + (SOURCES + [str(GENERATED / "ody_build.h")] if libraries else []),
     )
     for module, libraries in MODULES.items()
@@ -169,6 +185,8 @@ class parallel_build_clib(build_clib):
 
 
 class parallel_build_ext(build_ext):
+    """The entry modules, and before them the library that one of them links."""
+
     def finalize_options(self) -> None:
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
@@ -177,13 +195,50 @@ class parallel_build_ext(build_ext):
         self.run_command("build_clib")  # `build_ext` alone, as in an in-place build, would not
         super().run()
 
+    @property
+    def shared(self) -> Path:
+        return Path(self.build_lib, KERNELS, SHARED)
+
+    def build_extensions(self) -> None:
+        archives = [Path(self.get_finalized_command("build_clib").build_clib, f"lib{name}.a") for name, _ in LIBRARIES]
+        self.shared.parent.mkdir(parents=True, exist_ok=True)
+        if self.force or not self.shared.exists() or any(one.stat().st_mtime > self.shared.stat().st_mtime for one in archives):
+            self.link_shared(archives)
+        for extension in self.extensions:
+            if "odyssey" in extension.libraries:
+                extension.library_dirs.append(str(self.shared.parent))
+        super().build_extensions()
+
+    def link_shared(self, archives: list[Path]) -> None:
+        """Everything in the archives; what the headers do not declare visible stays inside."""
+        if sys.platform == "darwin":
+            how = ["-dynamiclib", f"-Wl,-install_name,@rpath/{SHARED}", *(f"-Wl,-force_load,{one}" for one in archives)]
+        else:
+            # Bsymbolic: calls within the library go straight. nodelete: threads of the pool may be asleep in it.
+            how = ["-shared", f"-Wl,-soname,{SHARED}", "-Wl,-Bsymbolic-functions,-z,nodelete", "-Wl,--whole-archive",
+                   *map(str, archives), "-Wl,--no-whole-archive"]
+        self.spawn([*self.compiler.compiler_so[:1], *how, "-o", str(self.shared), "-lm", "-lpthread",
+                    *os.environ.get("ODYSSEY_LDFLAGS", "").split()])
+
+    def copy_extensions_to_source(self) -> None:
+        super().copy_extensions_to_source()
+        self.copy_file(str(self.shared), f"{KERNELS}/{SHARED}", level=self.verbose)
+
+    def get_outputs(self) -> list[str]:
+        return sorted({*super().get_outputs(), str(self.shared)})
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {**super().get_output_mapping(), **({str(self.shared): f"{KERNELS}/{SHARED}"} if self.inplace else {})}
+
 
 if __name__ == "__main__":
     setup(
-        # The C headers stand at the top of the repository and are installed inside the package: odyssey.get_include().
-        packages=[*find_packages(include=["odyssey*"]), "odyssey.include"],
-        package_dir={"odyssey.include": "include"},
-        package_data={"odyssey": ["py.typed"], "*": ["*.pyi", "*.pxd"], "odyssey.bench": ["*.html"], "odyssey.include": ["odyssey/*.h"]},
+        # The C headers and the .proto files stand at the top of the repository and are installed inside the package:
+        # odyssey.get_include(), odyssey.get_protos().
+        packages=[*find_packages(include=["odyssey*"]), "odyssey.include", "odyssey.protos"],
+        package_dir={"odyssey.include": "include", "odyssey.protos": "protos"},
+        package_data={"odyssey": ["py.typed"], "*": ["*.pyi", "*.pxd"], "odyssey.bench": ["*.html"], "odyssey.include": ["odyssey/*.h"],
+                      "odyssey.protos": ["*.proto", "*.binpb"], "odyssey.bridge.compiling": ["*.h"]},
         include_package_data=False,
         exclude_package_data={"": ["*.c", "*.pyx"]},
         libraries=LIBRARIES,

@@ -135,7 +135,8 @@ from odyssey._kernels.rotary import rotary_embedding, rotary_embedding_backward,
 from odyssey._kernels.sampling import sample, topk_sample, topp_sample
 from odyssey._kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from odyssey._kernels.transport import sinkhorn, sinkhorn_backward, sinkhorn_knopp, sinkhorn_knopp_backward
-from odyssey.config import get_include, show_config
+from odyssey.config import get_include, get_protos, show_config
+from odyssey.config import get_include, library_path, show_config
 from odyssey.packing import PackedWeight, pack
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ if TYPE_CHECKING:
         testing,
         training,
     )
+    from odyssey.bridge.compiling import jit
     from odyssey.geometry import forman_ricci, ollivier_ricci
     from odyssey.memory_pool import MemoryPool, aligned_empty
     from odyssey.serialization import load, save
@@ -198,6 +200,7 @@ _LAZY_NAMES = {
     "grad": "odyssey.tensor",
     "no_grad": "odyssey.tensor",
     "use_reference": "odyssey.tensor",
+    "jit": "odyssey.bridge.compiling",
     "forman_ricci": "odyssey.geometry",
     "ollivier_ricci": "odyssey.geometry",
     "load": "odyssey.serialization",
@@ -377,6 +380,8 @@ __all__ = [
     "sinkhorn_knopp_backward",
     # around them
     "get_include",
+    "get_protos",
+    "library_path",
     "isa",
     "show_config",
     "threads",

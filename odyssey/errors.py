@@ -6,6 +6,7 @@ ShapeError: matmul: a's columns (128) must match b's rows (256)
 """
 
 __all__ = [
+    "CompileError",
     "DTypeError",
     "DeviceError",
     "FormatError",
@@ -40,6 +41,10 @@ class DeviceError(OdysseyError, RuntimeError):
 
 class FormatError(OdysseyError, ValueError):
     """A file or message whose bytes are not what its format says."""
+
+
+class CompileError(OdysseyError, TypeError):
+    """A function, or a construct in it, that cannot be compiled; the message shows the line."""
 
 
 class KernelError(OdysseyError, RuntimeError):

@@ -58,7 +58,7 @@ class _PoolController(threadpoolctl.LibController):  # type: ignore[misc]
 
     user_api = "odyssey"
     internal_api = "odyssey"
-    filename_prefixes = ("dispatch.",)
+    filename_prefixes = ("libodyssey",)
     check_symbols = ("ody_threads", "ody_set_threads")
 
     def get_num_threads(self) -> int:

@@ -121,3 +121,28 @@ def test_threads_share_a_pool():
     assert not failures
     assert pool.statistics()["in_use"] == 0
     assert pool.statistics()["acquired"] == 800
+
+
+def test_without_debugging_nothing_is_watched_and_closing_forgets():
+    pool = od.MemoryPool(1 << 12)
+    array = pool.acquire(10)
+    assert type(array) is np.ndarray
+    pool.check()
+    pool.close()
+    assert pool.statistics()["blocks"] == 0
+    array[...] = 1  # on loan: still valid
+    with pytest.raises(ValueError, match="at least 1 byte, found 0"):
+        od.MemoryPool(0)
+
+
+def test_a_watched_array_computes_and_says_when_it_is_late():
+    pool = od.MemoryPool(1 << 12, debug=True)
+    a = pool.acquire(8)
+    a[...] = 3
+    np.add(a, 1, out=a)
+    view = a.view(np.uint8)
+    assert (np.asarray(a) == 4).all()
+    pool.release(a)
+    for use in (lambda: a + 1, lambda: a[0], lambda: a.view(np.int32), lambda: view[0]):
+        with pytest.raises(UseAfterRelease, match="after its release"):
+            use()

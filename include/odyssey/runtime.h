@@ -9,6 +9,11 @@
 extern "C" {
 #endif
 
+/* Visible in libodyssey, whose objects hide everything else: the entry modules of Python link it. */
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
+
 /* ---- dispatch.c ------------------------------------------------------------------------------------------------ */
 
 /* The tables this build carries, best first, ended by NULL; and whether this machine can run one. */
@@ -23,22 +28,21 @@ typedef struct ody_native {
 } ody_native;
 const ody_native *ody_native_for(const ody_kernels *table);
 
+/* The table that kernels come from, for Python and the C ABI alike: at first the one that ODYSSEY_ISA names, if this machine
+ * can run it, else the best. ody_follow gives it a copy that ody_activate keeps equal: Python's modules read that one. */
+const ody_kernels *ody_active(void);
+void ody_activate(const ody_kernels *table);
+void ody_follow(const ody_kernels **copy);
+
 /* ---- pool.c ---------------------------------------------------------------------------------------------------- */
 
 typedef void (*ody_task_fn)(void *context, size_t task);
 
-/* Visible in the shared library, where threadpoolctl looks for them. */
-#if defined(__GNUC__)
-#define ODY_EXPORT __attribute__((visibility("default")))
-#else
-#define ODY_EXPORT
-#endif
-
 /* Runs f(context, 0 .. tasks-1), in any order, on the calling thread and the pool's; returns when all are done. A call
  * from inside a task, or one that finds the pool busy, runs every task on its own thread. */
 void ody_parallel(ody_task_fn f, void *context, size_t tasks);
-ODY_EXPORT int ody_threads(void);          /* how many threads a call may use, the caller's included */
-ODY_EXPORT void ody_set_threads(int n);    /* n >= 1 */
+int ody_threads(void);          /* how many threads a call may use, the caller's included */
+void ody_set_threads(int n);    /* n >= 1 */
 int ody_threads_default(void);  /* from ODYSSEY_NUM_THREADS, else affinity and cgroup quota */
 int ody_affinity(void);         /* processors this process may run on */
 double ody_cgroup_quota(void);  /* processors the cgroup grants; 0 when unlimited */
@@ -50,6 +54,10 @@ void *ody_alloc(size_t bytes);
 void ody_free(void *memory);
 void ody_trim(void);            /* gives every cached block back to the system */
 size_t ody_cached_bytes(void);
+/* For finding mistakes, off at first. Guarded blocks are filled when they are taken and when they are freed, and end in a fence
+ * that is looked at when they are freed. */
+void ody_guard_memory(int on);
+size_t ody_broken_fences(void); /* how many blocks have been written beyond their end so far */
 
 /* ---- drivers.c ------------------------------------------------------------------------------------------------- */
 
@@ -285,6 +293,9 @@ void ody_run_pairs_backward(const char *op, ody_pairs_fn f, const ody_pairs *p, 
 typedef void (*ody_hook_fn)(const char *op, size_t bytes);
 extern ody_hook_fn ody_hook;
 
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -16,6 +16,7 @@ cnp.import_array()
 # Results from this size on come from the block cache: below it, the system's allocator already reuses memory.
 cdef enum:
     BLOCK_BYTES = 32768
+cdef npy_intp block_bytes = BLOCK_BYTES
 
 
 @cython.final
@@ -26,6 +27,12 @@ cdef class Block:
 
     def __dealloc__(self):
         dispatch.free(self.memory)
+
+
+def all_from_blocks(bint on):
+    """Whether results of every size come from the block cache, where they can be guarded."""
+    global block_bytes
+    block_bytes = 0 if on else BLOCK_BYTES
 
 
 cdef str describe(ndarray x):
@@ -85,7 +92,7 @@ cdef ndarray new_array(int ndim, const npy_intp *dims, int type_num):
     cdef ndarray result
     for axis in range(ndim):
         total *= dims[axis]
-    if total < BLOCK_BYTES:
+    if total < block_bytes:
         return cnp.PyArray_EMPTY(ndim, <npy_intp *> dims, type_num, 0)
     block = Block.__new__(Block)
     block.memory = dispatch.alloc(<size_t> total)

@@ -1,5 +1,5 @@
-# The one door to the C code: the active table and the runtime. Only this module links the kernels, so code and state
-# exist once in the process; the others reach them through these declarations.
+# The one door to the C code: the active table and the runtime. Only this module links libodyssey, so code and state exist
+# once in the process; the others reach them through these declarations.
 from libc.stddef cimport ptrdiff_t, size_t
 from libc.stdint cimport int64_t
 
@@ -16,7 +16,7 @@ from odyssey._kernels.odyssey cimport ody_mhc, ody_mhc_config, ody_mhc_layer, od
 from odyssey._kernels.kernels cimport ody_filter_fn, ody_pairs, ody_pairs_fn
 from odyssey._kernels.runtime cimport ody_filter_planes
 
-# The active table. Switching it (odyssey.isa.use) is a single pointer store; a call reads it once.
+# The active table, a copy that libodyssey keeps. Switching it (odyssey.isa.use) is a pointer store; a call reads it once.
 cdef const ody_kernels *K
 
 # What goes with it for precision="native", or NULL.

@@ -9,6 +9,7 @@ cdef extern from "ody_build.h":
     const char *ODY_BUILD
 
 cdef const ody_kernels *K = NULL
+runtime.ody_follow(&K)
 
 
 cdef const ody_native *native() noexcept nogil:
@@ -174,12 +175,11 @@ def tables():
 
 def activate(str name):
     """Makes the table of that name the active one; ValueError when it is not in this build or not usable here."""
-    global K
     cdef const ody_kernels *const *table = runtime.ody_tables()
     cdef bytes wanted = name.encode()
     while table[0] != NULL:
         if table[0].name == wanted and runtime.ody_table_usable(table[0]):
-            K = table[0]
+            runtime.ody_activate(table[0])
             return
         table += 1
     raise ValueError(name)
@@ -236,3 +236,11 @@ def trim():
 
 def cached_bytes():
     return runtime.ody_cached_bytes()
+
+
+def guard_memory(bint on):
+    runtime.ody_guard_memory(on)
+
+
+def broken_fences():
+    return runtime.ody_broken_fences()

@@ -20,6 +20,10 @@ cdef extern from "odyssey/runtime.h" nogil:
     const ody_kernels *const *ody_tables() noexcept
     bint ody_table_usable(const ody_kernels *table) noexcept
 
+    const ody_kernels *ody_active() noexcept
+    void ody_activate(const ody_kernels *table) noexcept
+    void ody_follow(const ody_kernels **copy) noexcept
+
     ctypedef struct ody_native:
         ody_gemm_fn bf16
         ody_gemm_workspace_fn bf16_workspace
@@ -37,6 +41,8 @@ cdef extern from "odyssey/runtime.h" nogil:
     void ody_free(void *memory) noexcept
     void ody_trim() noexcept
     size_t ody_cached_bytes() noexcept
+    void ody_guard_memory(int on) noexcept
+    size_t ody_broken_fences() noexcept
 
     ctypedef struct ody_operand:
         char *data

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -84,7 +85,8 @@ class ChildMatmul:
     def close(self) -> None:
         """End the child."""
         if self._child.stdin is not None:
-            self._child.stdin.close()
+            with suppress(BrokenPipeError):  # what it never read
+                self._child.stdin.close()
         self._child.wait()
         if self._child.stdout is not None:
             self._child.stdout.close()
@@ -98,7 +100,8 @@ class ChildMatmul:
 
     def _ask(self, request: Any) -> Any:
         assert self._child.stdin is not None
-        print(json.dumps(request), file=self._child.stdin, flush=True)
+        with suppress(BrokenPipeError):  # its silence is told below
+            print(json.dumps(request), file=self._child.stdin, flush=True)
         return self._answer()
 
     def _answer(self) -> Any:

@@ -46,7 +46,8 @@ def plot(name: str, rows: Sequence[Mapping[str, Any]], limits: Sequence[Mapping[
         else:
             _bandwidth(axes, [row for row in mine if not row["work"]["flops"]], limits, threads)
         axes.set_title(f"{threads} thread{'s' * (threads > 1)}", loc="left", fontsize=10, color=PALE)
-        _plain_numbers(axes.yaxis)
+        if axes.get_yscale() == "log":  # there is a race to show
+            _plain_numbers(axes.yaxis)
         if counted and axes.get_xlabel() != "bytes moved by a call":
             _plain_numbers(axes.xaxis)
         axes.grid(True, which="major", color=GRID, linewidth=0.8)

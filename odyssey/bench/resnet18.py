@@ -155,6 +155,7 @@ def _torch(task: Task, images: Array, labels: Array) -> dict[str, Callable[[], A
 def _torch_model(torch: Any) -> Any:
     """torchvision's ResNet-18 with the stem for 32x32 images, and our weights."""
     from odyssey.models import resnet18_state
+    from odyssey.models.resnet18 import STAGES
 
     nn, relu = torch.nn, torch.nn.functional.relu
 
@@ -179,14 +180,14 @@ def _torch_model(torch: Any) -> Any:
     class ResNet18(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
-            self.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(64)
-            inputs = 64
-            for i, channels in enumerate((64, 128, 256, 512), 1):
+            inputs = STAGES[0]
+            self.conv1 = nn.Conv2d(3, inputs, 3, 1, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(inputs)
+            for i, channels in enumerate(STAGES, 1):
                 blocks = Block(inputs, channels, 1 + (i > 1)), Block(channels, channels, 1)
                 setattr(self, f"layer{i}", nn.Sequential(*blocks))
                 inputs = channels
-            self.fc = nn.Linear(512, CLASSES)
+            self.fc = nn.Linear(inputs, CLASSES)
 
         def forward(self, x: Any) -> Any:
             x = relu(self.bn1(self.conv1(x)), inplace=True)

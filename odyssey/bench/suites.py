@@ -32,7 +32,6 @@ __all__ = [
     "Row",
     "is_available",
     "race_case",
-    "race_cases",
     "sizes_of",
     "vector_sets",
 ]
@@ -131,13 +130,6 @@ class Row:
         }
 
 
-def race_cases(cases: Sequence[Case], plan: Plan) -> Iterator[Row]:
-    """Every case at every size of its `bench`, as the plan says."""
-    for case in cases:
-        for size in sizes_of(case, plan):
-            yield from race_case(case, size, plan)
-
-
 def sizes_of(case: Case, plan: Plan) -> list[Any]:
     """The sizes a case is raced at."""
     if plan.largest is None:
@@ -232,17 +224,25 @@ class Entry:
         if name in self._ours:
             self.deviation = self.case.measure(results, self.expected, self.call)
             return self.deviation.message
-        return next(filter(None, map(_difference, results, self.expected)), None)
+        compare = _other_shape if self.case.drawn else _difference
+        return next(filter(None, map(compare, results, self.expected)), None)
 
     def _arguments(self, name: str) -> Call:
         self._given[name] = _placed(self.call) if self.case.mutates else self.call
         return self._given[name]
 
 
+def _other_shape(result: Array, expected: Array) -> str | None:
+    """What tells a draw from another of the same thing, or None."""
+    if result.size == expected.size:
+        return None
+    return f"its result has shape {result.shape}, expected was {expected.shape}"
+
+
 def _difference(result: Array, expected: Array) -> str | None:
     """Why these are not two computations of the same thing, or None."""
-    if result.size != expected.size:
-        return f"its result has shape {result.shape}, expected was {expected.shape}"
+    if (wrong := _other_shape(result, expected)) is not None:
+        return wrong
     wide, found = (array.astype(np.float64).ravel() for array in (expected, result))
     same = (wide == found) | (np.isnan(wide) & np.isnan(found))
     finite = wide[np.isfinite(wide)]

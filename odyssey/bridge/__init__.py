@@ -6,7 +6,8 @@
     proto    nested, versioned objects               `proto.dumps`, `proto.loads`
     jit      tight loops of plain Python             `jit`, `inline_c`
 
-`types` is the table of what crosses as what. Each part loads when it is first asked for.
+`choose` says which, `inspect` what an array is made of, `debug` turns on checks of memory; `types` is the table of what
+crosses as what. Each part loads when it is first asked for.
 """
 
 from importlib import import_module
@@ -14,12 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from odyssey.bridge import direct, proto, shared, stream, types
+    from odyssey.bridge.choosing import choose
     from odyssey.bridge.compiling import inline_c, jit
+    from odyssey.bridge.debugging import debug
+    from odyssey.bridge.inspection import inspect
 
 _MODULES = ("direct", "proto", "shared", "stream", "types")
-_NAMES = {"inline_c": "odyssey.bridge.compiling", "jit": "odyssey.bridge.compiling"}
+_NAMES = {
+    "choose": "odyssey.bridge.choosing",
+    "debug": "odyssey.bridge.debugging",
+    "inline_c": "odyssey.bridge.compiling",
+    "inspect": "odyssey.bridge.inspection",
+    "jit": "odyssey.bridge.compiling",
+}
 
-__all__ = ["direct", "inline_c", "jit", "proto", "shared", "stream", "types"]
+__all__ = ["choose", "debug", "direct", "inline_c", "inspect", "jit", "proto", "shared", "stream", "types"]
 
 
 def __getattr__(name: str) -> Any:

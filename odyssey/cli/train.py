@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from odyssey.data.images import ImageData
+    from odyssey.training.hybrid import Hybrid
     from odyssey.training.recipe import Recipe
     from odyssey.training.run import RunFolder
     from odyssey.training.trainer import Trainer
@@ -29,6 +30,11 @@ def common(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--resume", metavar="RUN", help="Continue the run in this folder, to the same bits."),
         click.option("--out", metavar="RUN", help="The folder for the run. [default: runs/<model>-<time>]"),
+        click.option(
+            "--hybrid",
+            is_flag=True,
+            help="Across the bridge: batches by a worker process, compiled metrics, messages; the same bits.",
+        ),
         click.option("--reference", is_flag=True, help="Train by the plain NumPy definitions; slow."),
         click.option("--isa", metavar="NAME", help="The instruction set to run on. [default: the best]"),
         click.option("--threads", type=click.IntRange(1), help="Threads a kernel may use. [default: all cores]"),
@@ -91,6 +97,7 @@ def run(
     threads: int | None,
     isa: str | None,
     reference: bool,
+    hybrid: bool,
     out: str | None,
     resume: str | None,
     **settings: Any,
@@ -117,9 +124,14 @@ def run(
             folder = RunFolder(resume)
             trainer, data, recipe = recipes.resume(kind, folder, given)
         else:
-            folder = RunFolder(out or time.strftime(f"runs/{kind.name}-%Y%m%d-%H%M%S"))
+            folder = RunFolder(out or time.strftime(f"runs/{kind.name}-%Y%m%d-%H%M%S"), messages=hybrid)
             trainer, data, recipe = recipes.start(kind(**settings), folder)
         assert recipe.epochs is not None
+        bridge = None
+        if hybrid:
+            from odyssey.training.hybrid import Hybrid
+
+            bridge = Hybrid(trainer)
         trainer.callbacks.append(progress(console))
         console.print(
             f"{recipe.title} on {data.name}: {len(data.train):,} images of {data.image_size}x{data.image_size} to "
@@ -137,6 +149,8 @@ def run(
             )
             ctx.exit(130)
         summarise(console, trainer, data, folder)
+        if bridge is not None:
+            summarise_bridge(console, bridge)
 
 
 def choose_machine(running: ExitStack, threads: int | None, isa: str | None, reference: bool) -> None:
@@ -178,4 +192,17 @@ def summarise(console: Any, trainer: Trainer, data: ImageData, folder: RunFolder
         ("time", f"{total:.1f} s:  {shares}"),
         ("run", str(folder.path)),
     ):
+        console.print(f"{name:<12}{value}", soft_wrap=True, markup=False)
+
+
+def summarise_bridge(console: Any, bridge: Hybrid) -> None:
+    """What each way across cost."""
+    seconds, total = bridge.seconds(), bridge.elapsed or 1.0
+    shares = "  ".join(f"{pattern} {spent / total:.1%}" for pattern, spent in seconds.items())
+    together = sum(seconds.values()) / total
+    replaced = bridge.loader.restarted
+    worker = f"ready after {bridge.loader.starting:.2f} s, replaced " + (
+        "once" if replaced == 1 else f"{replaced} times"
+    )
+    for name, value in (("bridge", f"{shares}: together {together:.1%} of {total:.1f} s"), ("worker", worker)):
         console.print(f"{name:<12}{value}", soft_wrap=True, markup=False)

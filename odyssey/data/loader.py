@@ -103,7 +103,7 @@ class DataLoader:
     def __iter__(self) -> Iterator[Batch]:
         start, self._resume_at = self._resume_at, 0
         numbers = range(start, len(self))
-        make = partial(self._make, self._order(), self.epoch)
+        make = partial(self.make, self.order(self.epoch), self.epoch)
         if self.workers and numbers:
             batches = prefetched(make, numbers, self.workers, self.prefetch)
         else:
@@ -114,8 +114,9 @@ class DataLoader:
         self.epoch += 1
         self._position = 0
 
-    def _make(self, order: Order, epoch: int, number: int) -> Batch:
-        """Batch `number` of an epoch: a function of its arguments, so that any thread may call it at any time."""
+    def make(self, order: Order, epoch: int, number: int) -> Batch:
+        """Batch `number` of an epoch, whose order is given: a function of its arguments, so that any thread, and any
+        copy of the loader in another process, may call it at any time."""
         try:
             batch = self.dataset.batch(order[number * self.batch_size : (number + 1) * self.batch_size])
             if self.transform is not None:
@@ -125,12 +126,17 @@ class DataLoader:
             raise
         return batch
 
-    def _order(self) -> Order:
+    def order(self, epoch: int) -> Order:
+        """The numbers of the samples in the order of an epoch.
+
+        Raises:
+            ShapeError, IndexError: the sampler's order does not fit the data set.
+        """
         count = len(self.dataset)
         if self.sampler is None:
             sampler = RandomSampler(count) if self.shuffle else SequentialSampler(count)
-            return sampler.order(self.seed, self.epoch)
-        order = self.sampler.order(self.seed, self.epoch)
+            return sampler.order(self.seed, epoch)
+        order = self.sampler.order(self.seed, epoch)
         name = type(self.sampler).__name__
         if order.shape != (len(self.sampler),):
             raise ShapeError(

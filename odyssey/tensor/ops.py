@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import odyssey
 
-__all__ = ["use_reference"]
+__all__ = ["CallCount", "use_reference"]
 
 
 def _operations(namespace: types.ModuleType) -> dict[str, Callable[..., Any]]:
@@ -55,6 +55,42 @@ def use_reference() -> Iterator[None]:
         yield
     finally:
         module.update(before)
+
+
+class CallCount:
+    """Counts the operations on Tensors between `begin` and `end`, in the whole process.
+
+    Example:
+        >>> import odyssey as od
+        >>> counted = CallCount()
+        >>> counted.begin()
+        >>> y = od.nn.functional.softmax(od.Tensor([[0.0, 0.0]]))
+        >>> counted.end()
+        >>> counted.count
+        1
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._before: dict[str, Callable[..., Any]] = {}
+
+    def begin(self) -> None:
+        """Count from here on."""
+        module = globals()
+        self._before = self._before or {name: module[name] for name in _bound}
+        module.update({name: self._counting(function) for name, function in self._before.items()})
+
+    def end(self) -> None:
+        """Count no more."""
+        globals().update(self._before)
+        self._before = {}
+
+    def _counting(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.count += 1
+            return function(*args, **kwargs)
+
+        return call
 
 
 if TYPE_CHECKING:

@@ -82,6 +82,7 @@ class Case:
         dtypes: The types it computes in.
         layouts: How its arrays may lie in memory.
         mutates: Positions of arguments that the call writes. They count as results, after what it returns.
+        drawn: Whether the result is drawn by chance: a peer's is another draw, alike in shape alone.
         bench: Sizes worth timing; the first options apply.
         flops: The floating-point operations of a call, where they and not the bytes set the limit.
         peers: Who else can do it: a name and a function that makes a call of theirs, or None where they are absent.
@@ -99,6 +100,7 @@ class Case:
     dtypes: tuple[str, ...] = ("float32", "float64")
     layouts: tuple[str, ...] = ("contiguous", "misaligned", "strided", "padded_rows", "reversed", "fortran")
     mutates: tuple[int, ...] = ()
+    drawn: bool = False
     bench: tuple[Any, ...] = ()
     flops: Callable[..., int] | None = None
     peers: Mapping[str, Peer] = field(default_factory=dict)

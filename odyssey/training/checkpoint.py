@@ -1,7 +1,8 @@
 """Checkpoints: a training run in one file, to go on from to the same bits.
 
-A safetensors file: the arrays of the model as "model.<name>", those of the optimizer as "optimizer.<name>", averages of
-parameters as "ema.<number>", and the rest as JSON in the metadata.
+By default a safetensors file: the arrays of the model as "model.<name>", those of the optimizer as "optimizer.<name>",
+averages of parameters as "ema.<number>", and the rest as JSON in the metadata. At a path that ends in .pb a message,
+`Checkpoint` of protos/model.proto, which programs in other languages can read.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ __all__ = ["CheckpointCallback", "load_checkpoint", "save_checkpoint"]
 
 _KEY = "odyssey.checkpoint"
 _VERSION = 1
+MESSAGE = ".pb"
 
 
 def save_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
-    """Write all that `load_checkpoint` needs to go on from here, atomically.
+    """Write all that `load_checkpoint` needs to go on from here, atomically: a message at a path that ends in .pb, a
+    safetensors file at any other.
 
     Raises:
         TypeError: the model has no state to write (`odyssey.protocols.Serializable`).
@@ -37,13 +40,18 @@ def save_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         )
     optimizer = trainer.optimizer.state_dict()
     steps = optimizer.pop("steps")
-    arrays = {f"model.{name}": array for name, array in trainer.model.state_dict().items()}
-    arrays |= {f"optimizer.{name}": array for name, array in optimizer.items()}
     state = {"version": _VERSION, "optimizer_steps": steps, "trainer": trainer.state_dict()}
+    arrays = {f"optimizer.{name}": array for name, array in optimizer.items()}
     if trainer.ema is not None:
         averages = trainer.ema.state_dict()
         state["ema_updates"] = averages.pop("updates")
         arrays |= {f"ema.{name}": array for name, array in averages.items()}
+    if Path(path).suffix == MESSAGE:
+        from odyssey.bridge import proto
+
+        proto.dump(proto.Checkpoint(proto.Model.of(trainer.model), optimizer=arrays, trainer=state), path)
+        return
+    arrays |= {f"model.{name}": array for name, array in trainer.model.state_dict().items()}
     save(arrays, path, {_KEY: json.dumps(state)})
 
 
@@ -55,16 +63,12 @@ def load_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
         FormatError: the file is damaged, or not a checkpoint, or of a run that was made otherwise.
         ShapeError: the model's parameters have other shapes.
     """
-    arrays, metadata = load_metadata(path)
+    arrays, state = _read(Path(path))
     try:
-        state = json.loads(metadata[_KEY])
         version, steps, rest = state["version"], state["optimizer_steps"], state["trainer"]
         updates = state.get("ema_updates")
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise FormatError(
-            f"{Path(path)}: expected a checkpoint of a training run, found another safetensors file; "
-            "name the run's checkpoint.safetensors"
-        ) from error
+    except (KeyError, TypeError) as error:
+        raise _no_checkpoint(Path(path)) from error
     if version != _VERSION:
         raise FormatError(
             f"{Path(path)}: expected checkpoint version {_VERSION}, found {version}; "
@@ -86,6 +90,30 @@ def load_checkpoint(trainer: Trainer, path: str | os.PathLike[str]) -> None:
     if trainer.ema is not None:
         trainer.ema.load_state_dict({"updates": updates, **parts["ema"]})
     trainer.load_state_dict(rest)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Any]:
+    """The arrays under their names in a safetensors file, and the rest."""
+    if path.suffix == MESSAGE:
+        from odyssey.bridge import proto
+
+        found = proto.load(path)
+        if not isinstance(found, proto.Checkpoint):
+            raise _no_checkpoint(path)
+        arrays = {f"model.{name}": array for name, array in found.model.state_dict().items()}
+        return {**arrays, **found.optimizer}, found.trainer
+    arrays, metadata = load_metadata(path)
+    try:
+        return arrays, json.loads(metadata[_KEY])
+    except (KeyError, json.JSONDecodeError) as error:
+        raise _no_checkpoint(path) from error
+
+
+def _no_checkpoint(path: Path) -> FormatError:
+    return FormatError(
+        f"{path}: expected a checkpoint of a training run, found another {path.suffix.lstrip('.')} file; "
+        f"name the run's checkpoint{path.suffix}"
+    )
 
 
 class CheckpointCallback(Callback):
@@ -119,6 +147,7 @@ class CheckpointCallback(Callback):
         self.batch_seconds = batch_seconds
         self.best = best
         self.last = last
+        self.seconds = 0.0  # spent in saving
         self._last = 0.0
 
     def on_fit_begin(self, trainer: Trainer) -> None:
@@ -133,9 +162,9 @@ class CheckpointCallback(Callback):
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
         """Save if it is time, and what is to be kept."""
         if self.best and _is_best(trainer.history):
-            save_checkpoint(trainer, self._beside("best"))
+            self._write(trainer, self._beside("best"))
         if self.last:
-            save_checkpoint(trainer, self._beside(str(trainer.epoch)))
+            self._write(trainer, self._beside(str(trainer.epoch)))
             self._beside(str(trainer.epoch - self.last)).unlink(missing_ok=True)
         if monotonic() - self._last >= self.every_seconds:
             self._save(trainer)
@@ -148,14 +177,17 @@ class CheckpointCallback(Callback):
         return self.path.with_name(f"{self.path.stem}-{which}{self.path.suffix}")
 
     def _save(self, trainer: Trainer) -> None:
-        save_checkpoint(trainer, self.path)
+        self._write(trainer, self.path)
         self._last = monotonic()
+
+    def _write(self, trainer: Trainer, path: Path) -> None:
+        began = monotonic()
+        save_checkpoint(trainer, path)
+        self.seconds += monotonic() - began
 
 
 def _is_best(history: list[dict[str, Any]]) -> bool:
     """Whether the latest epoch beats all before it on what is held out; on the training data where nothing is."""
-    name = next(
-        name for name in ("test_accuracy", "test_loss", "train_accuracy", "train_loss") if name in history[-1]
-    )
+    name = next(name for name in ("test_accuracy", "test_loss", "train_accuracy", "train_loss") if name in history[-1])
     sign = 1 if name.endswith("accuracy") else -1
     return all(sign * metrics[name] < sign * history[-1][name] for metrics in history[:-1])

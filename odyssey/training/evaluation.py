@@ -16,10 +16,16 @@ from odyssey.protocols import Composable, Differentiable
 from odyssey.tensor import ops
 from odyssey.tensor.tape import no_grad
 from odyssey.tensor.tensor import Tensor
+from odyssey.typing import Array
 
-__all__ = ["Evaluation", "Loss", "RegressionEvaluation", "Task", "evaluate", "evaluate_regression", "set_mode"]
+__all__ = [
+    "Evaluation", "Loss", "RegressionEvaluation", "Tally", "Task", "evaluate", "evaluate_regression", "set_mode",
+    "tally",
+]  # fmt: skip
 
 Loss: TypeAlias = Callable[[Any, Any], Tensor]
+Tally: TypeAlias = Callable[[Array, Array, NDArray[np.int64]], int]
+"""From logits (N, classes) and labels (N,) to how many are right; adds each sample to confusion[true, predicted]."""
 Task: TypeAlias = Literal["classification", "regression"]
 
 
@@ -65,18 +71,36 @@ def set_mode(model: Differentiable, training: bool) -> None:
         model.train(training)
 
 
-def evaluate(model: Differentiable, dataset: Dataset, batch_size: int = 256, loss: Loss | None = None) -> Evaluation:
+def tally(logits: Array, labels: Array, confusion: NDArray[np.int64]) -> int:
+    """How many of the labels (N,) have the largest of their logits (N, classes), the first of equals; each sample is
+    added to confusion[true, predicted], (classes, classes).
+
+    Example:
+        >>> confusion = np.zeros((2, 2), np.int64)
+        >>> tally(np.float32([[1, 0], [1, 2], [3, 0]]), np.array([0, 1, 1]), confusion), confusion.tolist()
+        (2, [[1, 0], [1, 1]])
+    """
+    predicted = logits.argmax(1)
+    np.add.at(confusion, (labels, predicted), 1)
+    return int((predicted == labels).sum())
+
+
+def evaluate(
+    model: Differentiable,
+    dataset: Dataset,
+    batch_size: int = 256,
+    loss: Loss | None = None,
+    tally: Tally = tally,
+) -> Evaluation:
     """Run a classifier over a data set of (inputs, labels), without gradients.
 
     The model's mode does not change, nor does the result depend on the batch size, to the bit; with a loss of your
-    own, a function (logits, labels) -> the mean over the batch, to rounding.
+    own, a function (logits, labels) -> the mean over the batch, to rounding. `tally` does the counting.
     """
     was_training = getattr(model, "training", True)
     set_mode(model, False)
     losses: list[Any] = []
-    predicted: list[Any] = []
-    wanted: list[Any] = []
-    classes = 0
+    confusion = np.zeros((0, 0), np.int64)
     try:
         with no_grad():
             for inputs, labels in DataLoader(dataset, batch_size):
@@ -85,13 +109,11 @@ def evaluate(model: Differentiable, dataset: Dataset, batch_size: int = 256, los
                     losses.append(functional.cross_entropy(logits, labels, "none").data)
                 else:
                     losses.append(np.array([loss(logits, labels).item() * len(labels)]))
-                predicted.append(logits.data.argmax(1))
-                wanted.append(labels)
-                classes = logits.shape[1]
+                if not confusion.size:
+                    confusion = np.zeros((logits.shape[1], logits.shape[1]), np.int64)
+                tally(logits.data, labels, confusion)
     finally:
         set_mode(model, was_training)
-    confusion = np.zeros((classes, classes), np.int64)
-    np.add.at(confusion, (np.concatenate(wanted), np.concatenate(predicted)), 1)
     count = len(dataset)
     return Evaluation(
         loss=float(np.concatenate(losses).sum(dtype=np.float64) / count),

@@ -1,10 +1,10 @@
 """A run folder: what a training run leaves behind, and where it is resumed and used from.
 
-    config.json             what was trained on what, and how
-    checkpoint.safetensors  the run, to be resumed; checkpoint-best and checkpoint-<epoch> where the recipe keeps them
-    metrics.jsonl           one line per epoch
-    model.safetensors       the trained parameters
-    curve.svg               loss and accuracy over the epochs
+config.json             what was trained on what, and how; or config.pb, and checkpoint.pb, as messages
+checkpoint.safetensors  the run, to be resumed; checkpoint-best and checkpoint-<epoch> where the recipe keeps them
+metrics.jsonl           one line per epoch
+model.safetensors       the trained parameters
+curve.svg               loss and accuracy over the epochs
 """
 
 from __future__ import annotations
@@ -33,12 +33,16 @@ class RunFolder:
 
     Args:
         path: the folder.
+        messages: whether a run that begins here is described, and its checkpoints written, as Protocol Buffers; a run
+            that is there already stays as it is.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, messages: bool = False) -> None:
         self.path = Path(path)
-        self.config_path = self.path / "config.json"
-        self.checkpoint_path = self.path / "checkpoint.safetensors"
+        begun = [(self.path / name).is_file() for name in ("config.pb", "config.json")]
+        self.messages = messages if not any(begun) else begun[0]
+        self.config_path = self.path / ("config.pb" if self.messages else "config.json")
+        self.checkpoint_path = self.path / ("checkpoint.pb" if self.messages else "checkpoint.safetensors")
         self.metrics_path = self.path / "metrics.jsonl"
         self.model_path = self.path / "model.safetensors"
         self.curve_path = self.path / "curve.svg"
@@ -62,7 +66,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             save_checkpoint(trainer, self.checkpoint_path)
-            write_json(self.config_path, {"format": _FORMAT, **config})
+            self._write_config({"format": _FORMAT, **config})
         except BaseException:
             with suppress(OSError):
                 self.checkpoint_path.unlink(missing_ok=True)
@@ -98,13 +102,28 @@ class RunFolder:
                 + "; name what `odyssey train` printed as the run"
             )
         try:
-            config = json.loads(self.config_path.read_bytes())
+            config = self._read_config()
             if config["format"] != _FORMAT or config["model"]["name"] not in models:
                 raise KeyError(f"format {config['format']}, model {config['model']['name']}")
             config["model"]["arguments"], config["data"]["classes"], config["training"]
-        except (KeyError, TypeError, ValueError) as error:
+        except (IndexError, KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"{self.config_path}: expected the configuration of a run of {' or '.join(models)}, found it damaged "
                 f"or another ({error}); restore it from where it was copied"
             ) from error
         return dict(config)
+
+    def _write_config(self, config: dict[str, Any]) -> None:
+        if self.messages:
+            from odyssey.bridge import proto
+
+            proto.dump(config, self.config_path)
+        else:
+            write_json(self.config_path, config)
+
+    def _read_config(self) -> Any:
+        if self.messages:
+            from odyssey.bridge import proto
+
+            return proto.load(self.config_path, mmap=False)
+        return json.loads(self.config_path.read_bytes())

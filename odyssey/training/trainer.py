@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from odyssey.data.dataset import Dataset
 from odyssey.data.loader import DataLoader
@@ -27,10 +28,12 @@ from odyssey.training.evaluation import (
     Evaluation,
     Loss,
     RegressionEvaluation,
+    Tally,
     Task,
     evaluate,
     evaluate_regression,
     set_mode,
+    tally,
 )
 
 __all__ = ["PHASES", "Running", "Trainer"]
@@ -143,6 +146,8 @@ class Trainer:
         self.evaluation: Evaluation | None = None  # the latest of a classifier
         self.regression: RegressionEvaluation | None = None  # the latest of a regression
         self.stopped = False
+        self.tally: Tally = tally  # how a classifier's hits are counted
+        self._confusion = np.zeros((0, 0), np.int64)
 
     @property
     def base_lr(self) -> float:
@@ -228,7 +233,7 @@ class Trainer:
                 raise self._not_finite("loss", value)
             running.loss += value * count
             if self.task == "classification":
-                running.correct += int((output.data.argmax(1) == targets).sum())
+                running.correct += self.tally(output.data, targets, self._pairs(output.shape[1]))
             else:
                 running.error += _mean_error(output.data, targets) * count
             running.seen += count
@@ -246,6 +251,12 @@ class Trainer:
             self.ema.update()
         seconds["optimizer"] += perf_counter() - at_optimizer
         self.step += 1
+
+    def _pairs(self, classes: int) -> NDArray[np.int64]:
+        """Where the training batches' pairs are counted, which nobody asks for: they are of a model that changes."""
+        if len(self._confusion) != classes:
+            self._confusion = np.zeros((classes, classes), np.int64)
+        return self._confusion
 
     def _not_finite(self, what: str, value: float) -> FloatingPointError:
         return FloatingPointError(
@@ -285,7 +296,7 @@ class Trainer:
                 found = self.regression = evaluate_regression(self.model, held_out, loss=self.loss)
                 return {"test_loss": found.loss, "test_mae": found.mae, "test_r2": found.r2}
             loss = None if self.loss is functional.cross_entropy else self.loss
-            result = self.evaluation = evaluate(self.model, held_out, loss=loss)
+            result = self.evaluation = evaluate(self.model, held_out, loss=loss, tally=self.tally)
             return {"test_loss": result.loss, "test_accuracy": result.accuracy}
 
     @staticmethod

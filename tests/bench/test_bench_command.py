@@ -44,6 +44,7 @@ def test_a_family_is_printed_and_written(tmp_path):
 
 def test_absent_peers_are_named(monkeypatch):
     monkeypatch.setattr("odyssey.bench.peers.find_spec", lambda name: None)
+    monkeypatch.setattr("odyssey.testing.peers._module", lambda name: None)
     result = bench("elementwise", "--op", "add", "--quick", "--against", "torch")
     assert result.exit_code == 0, result.output
     assert "absent: torch: torch is not installed; pip install torch" in result.output
@@ -53,7 +54,7 @@ def test_absent_peers_are_named(monkeypatch):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--table", "nothing"), "expected one of foundation"),
+        (("--table", "nothing"), "expected one of bridge, foundation"),
         (("--op", "nothing"), "found 'nothing'"),
         (("nothing",), "no family 'nothing'"),
         (("--against", "nunpy"), "found 'nunpy'"),

@@ -8,8 +8,8 @@ from odyssey.bench.tables import TABLES, Request
 FAST = Request(rules=Rules(sample_seconds=0, min_rounds=2, max_rounds=2), quick=True)
 
 
-@pytest.mark.parametrize("table", ["foundation", "transport", "training"])
-def test_every_line_has_a_figure_or_says_why_it_has_none(table):
+@pytest.mark.parametrize("table", ["bridge", "foundation", "transport", "training"])
+def test_every_line_has_a_figure_or_says_why_it_has_none(table, brisk):
     sections = list(TABLES[table](FAST))
     lines = [(section.title, line) for section in sections for line in section.lines]
     assert len(sections) == len({section.title for section in sections})

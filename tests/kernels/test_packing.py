@@ -80,3 +80,27 @@ def test_what_cannot_be_stored_is_refused():
         od.linear(np.ones(32, np.float32), od.pack(WEIGHT))
     with pytest.raises(ValueError, match="precision"):
         od.linear(np.ones(33, np.float32), od.pack(WEIGHT), precision="fast")
+
+
+def test_a_packed_weight_becomes_an_array_by_a_copy_alone():
+    packed = od.pack(np.float32([[1, 2], [3, 4]]), "bfloat16")
+    with pytest.raises(ValueError, match="by a copy only"):
+        packed.__array__(copy=False)
+    assert np.asarray(packed, np.float64).dtype == np.float64
+    assert packed.unpack().dtype == np.float32
+
+
+def test_what_only_speaks_dlpack_can_be_packed_and_bfloat16_is_known_by_its_name():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    weight = np.float32([[1, 2], [3, 4]])
+
+    class Exporter:
+        def __dlpack__(self, **kwargs):
+            return weight.__dlpack__(**kwargs)
+
+        def __dlpack_device__(self):
+            return weight.__dlpack_device__()
+
+    np.testing.assert_array_equal(od.pack(Exporter()).unpack(), weight)
+    for dtype in ("float32", "bfloat16"):
+        np.testing.assert_array_equal(od.pack(weight.astype(ml_dtypes.bfloat16), dtype).unpack(), weight)

@@ -45,7 +45,9 @@ def model(seed=1, dropout=0.0):
     )
 
 
-def make(data, callbacks=(), batch_size=8, dropout=0.0, average=False, held_out=True, schedule=None, lr=0.05, **options):
+def make(
+    data, callbacks=(), batch_size=8, dropout=0.0, average=False, held_out=True, schedule=None, lr=0.05, **options
+):
     net = model(dropout=dropout)
     weights, biases = [[p for name, p in net.named_parameters() if name.endswith(end)] for end in ("weight", "bias")]
     groups = [{"params": weights, "weight_decay": 1e-3}, {"params": biases, "lr": 2 * lr}]
@@ -114,7 +116,9 @@ def test_a_regression_learns_and_is_measured():
     off = trainer.model.eval()(inputs).data.astype(np.float64) - targets
     assert found.loss == pytest.approx((off**2).mean(), rel=1e-5)
     assert found.mae == pytest.approx(np.abs(off).mean(), rel=1e-6) == trainer.regression.mae
-    assert found.r2 == pytest.approx(1 - (off**2).sum() / ((targets - targets.mean(dtype=np.float64)) ** 2).sum(), rel=1e-6)
+    assert found.r2 == pytest.approx(
+        1 - (off**2).sum() / ((targets - targets.mean(dtype=np.float64)) ** 2).sum(), rel=1e-6
+    )
 
 
 def test_a_regression_of_what_does_not_vary():
@@ -173,7 +177,10 @@ def test_gradients_are_clipped_before_each_step(monkeypatch):
 def test_a_norm_that_is_no_number_ends_the_run_before_the_step():
     trainer = make(numbers(), task="regression", clip=1.0, loss=lambda y, t: F.sqrt(F.scale((y * y).sum(), 0.0)))
     before = state(trainer)
-    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match="expected a finite norm of the gradients, found nan"):
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(FloatingPointError, match="expected a finite norm of the gradients, found nan"),
+    ):
         trainer.fit(1)
     assert state(trainer) == before
 
@@ -239,7 +246,9 @@ def test_settings_that_make_no_sense_are_refused():
 
 
 def test_metrics_that_are_not_there_are_named():
-    with pytest.raises(ValueError, match="schedule's metric 'test_loss' among the epoch's, found epoch, step, lr, train_loss"):
+    with pytest.raises(
+        ValueError, match="schedule's metric 'test_loss' among the epoch's, found epoch, step, lr, train_loss"
+    ):
         make(classes(), held_out=False, schedule=od.optim.Plateau()).fit(1)
     with pytest.raises(ValueError, match="expected 'test_los' among the epoch's metrics"):
         make(classes(), [EarlyStopping("test_los")]).fit(1)

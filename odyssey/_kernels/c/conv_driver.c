@@ -152,6 +152,24 @@ void ody_pack_conv(ody_conv_sizes_fn sizes, ody_conv_fn pack, const ody_conv *v,
     pack_weights(v, pack, &found, itemsize, pieces_for(multiply_adds(v)));
 }
 
+/* Images first: their pieces share nothing. Only where these leave a thread idle, rows or outputs: a piece of rows reads all
+ * weights, a piece of outputs all of x, and transforms it, so the smaller of the two is read again, and as seldom as possible. */
+static void cut_images(conv_job *job, size_t pieces) {
+    const ody_conv *v = job->whole;
+    const size_t having = v->groups * job->image_parts, threads = (size_t)ody_threads();
+    job->row_parts = job->tile_parts = 1;
+    if (pieces == 1 || is_even(having)) return;
+    const size_t lacking = (threads + having - 1) / having, rows = job->rows / 4 ? job->rows / 4 : 1; /* of four at least */
+    const size_t input = v->channels / v->groups * v->height * v->width * job->itemsize;
+    if (job->sizes.packed / v->groups > 2 * input) {
+        job->tile_parts = least(job->sizes.tiles, lacking);
+        job->row_parts = least(rows, (lacking + job->tile_parts - 1) / job->tile_parts);
+    } else {
+        job->row_parts = least(rows, lacking * 2);
+        job->tile_parts = least(job->sizes.tiles, (lacking + job->row_parts - 1) / job->row_parts);
+    }
+}
+
 int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,
                  size_t itemsize) {
     ody_announce(op, all_bytes(v, itemsize));
@@ -176,16 +194,9 @@ int ody_run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_
         return job.failed ? -1 : 0;
     }
 
-    /* Images first: their pieces share nothing. Then rows, which overlap a little; then outputs, which read all of x: both
-     * only where images leave a thread idle. */
-    size_t wanted = (pieces + v->groups - 1) / v->groups;
-    job.image_parts = least((v->batch + job.sizes.images - 1) / job.sizes.images, wanted);
-    wanted = is_even(v->groups * job.image_parts) ? 1 : (wanted + job.image_parts - 1) / job.image_parts;
+    job.image_parts = least((v->batch + job.sizes.images - 1) / job.sizes.images, (pieces + v->groups - 1) / v->groups);
     job.rows = job.sizes.rows;
-    job.row_parts = least(job.rows, wanted);
-    if (job.rows > 1 && job.rows < 4 * job.row_parts) job.row_parts = job.rows / 4 ? job.rows / 4 : 1;
-    wanted = (wanted + job.row_parts - 1) / job.row_parts;
-    job.tile_parts = least(job.sizes.tiles, wanted);
+    cut_images(&job, pieces);
     if (job.rows == 1) job.rows = (size_t)-1 >> 2; /* uncut: all there are */
     const size_t tasks = v->groups * job.image_parts * job.row_parts * job.tile_parts;
     if (pieces == 1)

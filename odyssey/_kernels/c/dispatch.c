@@ -2,6 +2,9 @@
  * link-time optimisation: not one instruction of a newer set may leak into the code that asks for it. */
 #include <odyssey/runtime.h>
 
+#include <stdlib.h>
+#include <string.h>
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 extern const ody_kernels ody_kernels_avx512, ody_kernels_avx2;
@@ -68,4 +71,38 @@ const ody_native *ody_native_for(const ody_kernels *table) {
 #endif
     (void)table;
     return NULL;
+}
+
+static const ody_kernels *active;
+static const ody_kernels **follower;
+
+static const ody_kernels *first_choice(void) {
+    const char *wanted = getenv("ODYSSEY_ISA");
+    const ody_kernels *best = NULL;
+    for (const ody_kernels *const *table = tables; *table; table++) {
+        if (!ody_table_usable(*table)) continue;
+        if (wanted && strcmp((*table)->name, wanted) == 0) return *table;
+        if (!best) best = *table;
+    }
+    return best;
+}
+
+const ody_kernels *ody_active(void) {
+    const ody_kernels *table = __atomic_load_n(&active, __ATOMIC_RELAXED);
+    if (!table) {
+        /* Two threads that come first choose the same. */
+        table = first_choice();
+        __atomic_store_n(&active, table, __ATOMIC_RELAXED);
+    }
+    return table;
+}
+
+void ody_activate(const ody_kernels *table) {
+    __atomic_store_n(&active, table, __ATOMIC_RELAXED);
+    if (follower) __atomic_store_n(follower, table, __ATOMIC_RELAXED);
+}
+
+void ody_follow(const ody_kernels **copy) {
+    follower = copy;
+    if (copy) *copy = ody_active();
 }

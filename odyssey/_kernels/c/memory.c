@@ -8,7 +8,9 @@
 #include <odyssey/runtime.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,7 +20,11 @@ enum {
     STEPS = 4,                         /* classes per doubling: at most 25 % is wasted */
     LOOK_AHEAD = 16,                   /* waiting blocks of a class to look through for one's own */
     CLASSES = (47 - MIN_LOG2) * STEPS, /* up to 128 TiB */
+    FENCE_BYTES = 64,                  /* at least, behind a guarded block */
+    UNWRITTEN = 0xFF,                  /* NaN in every floating-point type, -1 in every integer */
+    FENCE = 0xA5,
 };
+#define UNGUARDED ((size_t)-1)
 #define HUGE_PAGE ((size_t)2 << 20)
 
 /* Stands in the cache line before the block. */
@@ -26,6 +32,7 @@ typedef struct header {
     struct header *next;
     size_t class;
     const void *user; /* the thread that last had it */
+    size_t guarded;   /* the bytes before the fence, or UNGUARDED */
 } header;
 
 /* Its address names the thread. */
@@ -34,6 +41,8 @@ static _Thread_local char thread_name;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static header *waiting[CLASSES];
 static size_t waiting_bytes, waiting_limit;
+static atomic_int guarding;
+static atomic_size_t broken_fences;
 
 static size_t class_bytes(size_t class) {
     size_t base = (size_t)1 << (MIN_LOG2 + class / STEPS);
@@ -75,7 +84,8 @@ static header *take(size_t class) {
 
 void *ody_alloc(size_t bytes) {
     if (bytes > (size_t)1 << 46) return NULL;
-    size_t class = class_of(bytes);
+    int guard = atomic_load_explicit(&guarding, memory_order_relaxed);
+    size_t class = class_of(guard ? bytes + FENCE_BYTES : bytes);
     pthread_mutex_lock(&lock);
     header *found = take(class);
     pthread_mutex_unlock(&lock);
@@ -90,13 +100,31 @@ void *ody_alloc(size_t bytes) {
         found = memory;
         found->class = class;
     }
-    return (char *)found + ALIGNMENT;
+    char *memory = (char *)found + ALIGNMENT;
+    found->guarded = guard ? bytes : UNGUARDED;
+    if (guard) {
+        memset(memory, UNWRITTEN, bytes);
+        memset(memory + bytes, FENCE, class_bytes(class) - bytes);
+    }
+    return memory;
 }
+
+/* Looks at the fence, and makes what was there unreadable as a number. */
+static void leave(const header *block, unsigned char *memory) {
+    size_t bytes = class_bytes(block->class), at = block->guarded;
+    while (at < bytes && memory[at] == FENCE) at++;
+    if (at < bytes) atomic_fetch_add(&broken_fences, 1);
+    memset(memory, UNWRITTEN, bytes);
+}
+
+void ody_guard_memory(int on) { atomic_store(&guarding, on); }
+size_t ody_broken_fences(void) { return atomic_load(&broken_fences); }
 
 void ody_free(void *memory) {
     if (!memory) return;
     header *block = (header *)((char *)memory - ALIGNMENT);
     size_t bytes = class_bytes(block->class);
+    if (block->guarded != UNGUARDED) leave(block, memory);
     pthread_mutex_lock(&lock);
     block->user = &thread_name;
     int keep = waiting_bytes + bytes <= limit();

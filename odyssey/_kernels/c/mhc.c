@@ -22,17 +22,6 @@ struct ody_mhc {
     ody_mhc_metrics metrics;
 };
 
-const char *ody_status_text(ody_status status) {
-    switch (status) {
-    case ODY_OK: return "success";
-    case ODY_OUT_OF_MEMORY: return "out of memory";
-    case ODY_INVALID_DIMENSION: return "invalid dimension";
-    case ODY_NULL_POINTER: return "null pointer";
-    case ODY_COMPUTATION_ERROR: return "computation error: a weight is not finite, or the layer failed";
-    }
-    return "unknown status";
-}
-
 static void *take(ody_mhc *mhc, size_t bytes) {
     void *memory;
     if (posix_memalign(&memory, ODY_VECTOR_BYTES, bytes ? bytes : ODY_VECTOR_BYTES) != 0) return NULL;

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from odyssey.bench.tables import Request, Section, crossing_shared, crossing_stream
+from odyssey.bench.tables import Request, Section, crossing_hybrid, crossing_shared, crossing_stream
 
 __all__ = ["bridge"]
 
-PARTS: tuple[Callable[[Request], Iterator[Section]], ...] = (crossing_stream.sections, crossing_shared.sections)
+PARTS: tuple[Callable[[Request], Iterator[Section]], ...] = (
+    crossing_stream.sections,
+    crossing_shared.sections,
+    crossing_hybrid.sections,
+)
 
 
 def bridge(request: Request) -> Iterator[Section]:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from odyssey.bench.race import Contender, Spread, race
+from odyssey.bench.race import Check, Contender, Spread, race
 from odyssey.bench.tables import Line, Request, judged, open_line
 
 __all__ = ["Point", "curve"]
+
+
+def _any(name: str, result: Any) -> None:
+    """Any result will do, but there must be one."""
 
 
 @dataclass(frozen=True)
 class Point:
     """One size of a curve: how it is called, the same work that way and without it.
 
-    `across` and `bare` do exactly the same work; what `across` adds is what is measured.
+    `across` and `bare` do exactly the same work; what `across` adds is what is measured. `check` says what is wrong
+    with a result, or None.
     """
 
     label: str
     across: Contender
     bare: Contender
+    check: Check = _any
 
 
 def curve(
@@ -44,7 +51,7 @@ def curve(
     for point in points:
         request.progress(f"{what}, {point.label}")
         judging = judging or point.label == from_size
-        outcome = race([point.bare, point.across], rules=request.rules)
+        outcome = race([point.bare, point.across], point.check, request.rules)
         if outcome.refused:
             lines.append(
                 open_line(what, "; ".join(f"{who}: {why}" for who, why in outcome.refused.items()), point.label)

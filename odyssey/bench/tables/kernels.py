@@ -37,6 +37,10 @@ ROWS_OF = ("softmax", "rms_norm", "cross_entropy")
 CACHED = 4096  # elements
 TABLE = (512, 1024)
 COUNTS = (1, 2)
+CAUSAL = {(4, 8, 1024, 64): 2.5, (1, 12, 128, 64): 3.0}  # (batch, heads, positions, width) -> times torch
+KEYS = 1024  # of the cache that one query reads
+WEIGHT = 4096  # rows and columns of the packed weight
+SQUARE = 1024  # of the product on two threads
 
 
 def kernels(request: Request) -> Iterator[Section]:
@@ -189,17 +193,17 @@ def _attention(request: Request) -> Section:
     import odyssey as od
 
     lines = []
-    for (batch, heads, queries, width), goal in (((4, 8, 1024, 64), 2.5), ((1, 12, 128, 64), 3.0)):
+    for (batch, heads, queries, width), goal in CAUSAL.items():
         q, k, v = (_normal(seed, (batch, heads, queries, width)) for seed in range(3))
         ours: Any = od
         what = f"causal {batch}x{heads}x{queries}x{width}"
         call = partial(ours.scaled_dot_product_attention, q, k, v, is_causal=True)
         peer = _torch(lambda torch, *a: torch.nn.functional.scaled_dot_product_attention(*a, is_causal=True), q, k, v)
         lines += [_one_race(request, what, call, "torch", peer, goal, count) for count in _counts()]
-    q, k, v = (_normal(seed, (1, 32, n, 128)) for seed, n in enumerate((1, 1024, 1024)))
+    q, k, v = (_normal(seed, (1, 32, n, 128)) for seed, n in enumerate((1, KEYS, KEYS)))
     call = partial(ours.scaled_dot_product_attention, q, k, v)
     nbytes = k.nbytes + v.nbytes
-    lines += [_of_bandwidth(request, "one query, 32x128, 1024 keys", call, nbytes, count) for count in _counts()]
+    lines += [_of_bandwidth(request, f"one query, 32x128, {KEYS} keys", call, nbytes, count) for count in _counts()]
     return Section(title, lines)
 
 
@@ -239,19 +243,19 @@ def _sampling(request: Request) -> Section:
 
 def _packed(request: Request) -> Section:
     """Weights packed once: read at the memory's speed for one row, multiplied by native instructions for many."""
-    title = "Linear on packed weights, 4096x4096"
+    title = f"Linear on packed weights, {WEIGHT}x{WEIGHT}"
     if (why := _lacks("pack")) is not None:
         return Section(title, [open_line("pack", why)])
     import odyssey
 
     od: Any = odyssey
-    weight = _normal(0, (4096, 4096)) / 64
+    weight = _normal(0, (WEIGHT, WEIGHT)) / WEIGHT**0.5
     lines = []
     for dtype, width in (("bfloat16", 2), ("int8", 1)):
         # As many as no cache holds: one after the other, so that each is read from memory.
         count = max(2, (256 << 20) // (weight.size * width)) if not request.quick else 4
         packed = [od.pack(weight, dtype=dtype) for _ in range(count)]
-        one = _normal(1, (1, 4096))
+        one = _normal(1, (1, WEIGHT))
 
         def through(packed: list[Any] = packed, x: Array = one) -> Any:
             for each in packed:
@@ -260,7 +264,7 @@ def _packed(request: Request) -> Section:
 
         what, nbytes = f"{dtype} storage, batch 1", weight.size * width * len(packed)
         lines += [_of_bandwidth(request, what, through, nbytes, n) for n in _counts()]
-    many = _normal(2, (128, 4096))
+    many = _normal(2, (128, WEIGHT))
     call = partial(od.linear, many, od.pack(weight, dtype="bfloat16"), precision="native")
     peer = _torch(
         lambda torch, x, w: partial(torch.nn.functional.linear, x.bfloat16(), w.bfloat16()), many, weight, prepared=True
@@ -278,16 +282,18 @@ def _two_threads(request: Request) -> Section:
     import odyssey
 
     od: Any = odyssey
-    a, b = _normal(0, (1024, 1024)), _normal(1, (1024, 1024))
+    a, b = _normal(0, (SQUARE, SQUARE)), _normal(1, (SQUARE, SQUARE))
     image, weight = _normal(2, (32, 64, 32, 32)), _normal(3, (64, 64, 3, 3))
     calls: dict[str, Callable[[], Any]] = {
-        "matmul 1024x1024x1024": partial(od.matmul, a, b),
+        f"matmul {SQUARE}x{SQUARE}x{SQUARE}": partial(od.matmul, a, b),
         "conv2d 32x64x32x32, 64@3x3": partial(od.conv2d, image, weight, padding=1),
         "exp 1M": partial(od.exp, _normal(4, (1 << 20,))),
     }
     if _lacks("scaled_dot_product_attention") is None:
-        q = _normal(5, (4, 8, 1024, 64))
-        calls["attention causal 4x8x1024x64"] = partial(od.scaled_dot_product_attention, q, q, q, is_causal=True)
+        shape = next(iter(CAUSAL))
+        q = _normal(5, shape)
+        attention = partial(od.scaled_dot_product_attention, q, q, q, is_causal=True)
+        calls[f"attention causal {'x'.join(map(str, shape))}"] = attention
     lines = []
     for what, call in calls.items():
         request.progress(f"{what}, two threads")

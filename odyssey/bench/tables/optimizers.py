@@ -91,9 +91,7 @@ def _ours(name: str, arrays: list[Array], settings: dict[str, Any]) -> tuple[lis
     return [p.data for p in params], partial(_steps, getattr(optim, name)(params, **settings))
 
 
-def _torch(
-    name: str, arrays: list[Array], settings: dict[str, Any]
-) -> tuple[list[Array], Callable[[], None]] | None:
+def _torch(name: str, arrays: list[Array], settings: dict[str, Any]) -> tuple[list[Array], Callable[[], None]] | None:
     if absent("torch"):
         return None
     import torch  # type: ignore[import-not-found,unused-ignore]

@@ -29,6 +29,9 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, TypeAlias
 
+import numpy as np
+
+from odyssey.bridge import debugging
 from odyssey.bridge.shared.layout import HEADER_BYTES, Layout, contiguous, pack
 from odyssey.bridge.shared.memory import create
 from odyssey.bridge.shared.tensor import SharedTensor
@@ -88,6 +91,9 @@ class RingBatch:
         """Give the slot back, to be filled again; its arrays are not the batch's any more. From any thread, once."""
         slot, self._slot = self._slot, None
         if slot is not None:
+            if debugging.is_on():
+                for array in self.arrays.values():
+                    array.view(np.uint8)[...] = debugging.UNREADABLE
             self.arrays = {}
             feed = self._feed()
             if feed is not None:

@@ -98,6 +98,7 @@ LOOKUPS = [
         sizes=(*LANES, 63, 64, 65, (5, 26)),
         large=SHARED,
         options=RATES,
+        drawn=True,
         bench=STREAMS,
         peers={"torch": torch_call(lambda torch, x, p, seed: torch.nn.functional.dropout(x, p))},
     ),

@@ -87,6 +87,7 @@ def _row(op: str, inputs: Any, options: tuple[Any, ...], **peers: Any) -> Case:
         large=LARGE,
         options=options,
         regimes=("normal", "lognormal", "subnormal"),
+        drawn=True,
         bench=BENCH,
         peers=peers,
     )

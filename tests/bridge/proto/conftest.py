@@ -1,0 +1,4 @@
+import pytest
+
+pytest.importorskip("google.protobuf")
+pytest.importorskip("ml_dtypes")
