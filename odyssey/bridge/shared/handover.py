@@ -374,7 +374,8 @@ def _write(line: socket.socket, data: bytes, memory: Memory | None) -> None:
         line.sendall(data)
     else:
         sent = socket.send_fds(line, [data], [memory.descriptor])
-        line.sendall(data[sent:])
+        if sent < len(data):  # nothing sent after all was is an error when the other side has read it and gone
+            line.sendall(data[sent:])
 
 
 def _read(line: socket.socket, least: int) -> tuple[bytes, int | None]:
