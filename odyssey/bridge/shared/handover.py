@@ -52,6 +52,7 @@ __all__ = [
 
 PATIENCE = 30.0  # seconds without an answer from a process that lives
 NOBODY = bytes(16)
+LONGEST_PATH = 103  # of a socket, where the system allows least
 _STOPPING = secrets.token_bytes(16)  # known to this process alone, and to its children, which do not say it
 
 OPEN, SHUT, NAME, NAMES, LOOKUP, FREE, HOLD, FETCH, STOP = range(9)
@@ -374,7 +375,8 @@ def _write(line: socket.socket, data: bytes, memory: Memory | None) -> None:
         line.sendall(data)
     else:
         sent = socket.send_fds(line, [data], [memory.descriptor])
-        line.sendall(data[sent:])
+        if sent < len(data):  # nothing sent after all was is an error when the other side has read it and gone
+            line.sendall(data[sent:])
 
 
 def _read(line: socket.socket, least: int) -> tuple[bytes, int | None]:
@@ -416,6 +418,11 @@ def _bind(listener: socket.socket) -> bytes:
         folder = _folder()
         _sweep(folder)
         where = os.path.join(folder, name).encode()
+        if len(where) > LONGEST_PATH:
+            raise OSError(
+                f"{folder}: expected a folder whose sockets have paths of {LONGEST_PATH} bytes or less, found "
+                f"{len(where)}; set TMPDIR to a shorter one"
+            )
     listener.bind(where)
     return where
 

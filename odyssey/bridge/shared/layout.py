@@ -62,7 +62,8 @@ class Layout:
         dtype = types.TYPES[self.dtype].dtype
         if 0 in self.shape:
             return np.empty(self.shape, dtype)
-        return np.ndarray(self.shape, dtype, buffer, self.offset, self.strides)
+        # By frombuffer, which keeps an export of the buffer; ndarray keeps the object alone, which could be closed.
+        return np.ndarray(self.shape, dtype, np.frombuffer(buffer, np.uint8), self.offset, self.strides)
 
     def check(self, size: int, where: str) -> Layout:
         """Itself, if it lies within `size` bytes.

@@ -57,18 +57,20 @@ class SharedMemoryManager:
             HandoverError: the manager is closed, or its process has ended.
             DTypeError, ShapeError, MemoryError: as `SharedTensor.create`.
         """
-        return self._keep(name, SharedTensor.create(shape, dtype, order=order, name=name or "odyssey", reserve=reserve))
+        called = "odyssey" if name is None else _checked(name)
+        return self._keep(name, SharedTensor.create(shape, dtype, order=order, name=called, reserve=reserve))
 
     def share(self, name: str | None, array: object, *, readonly: bool = False) -> SharedTensor:
         """A new tensor with an array's elements; otherwise as `allocate`."""
-        return self._keep(name, SharedTensor.share(array, readonly=readonly, name=name or "odyssey"))
+        called = "odyssey" if name is None else _checked(name)
+        return self._keep(name, SharedTensor.share(array, readonly=readonly, name=called))
 
     def _keep(self, name: str | None, tensor: SharedTensor) -> SharedTensor:
         memory = tensor._open_memory()
         memory.home = (self._where, self._group)
         if name is not None:
             memory.settle()
-            self._ask(handover.NAME, _checked(name), memory)
+            self._ask(handover.NAME, name, memory)
         return tensor
 
     def __getitem__(self, name: str) -> SharedTensor:

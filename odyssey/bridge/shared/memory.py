@@ -27,6 +27,7 @@ __all__ = ["Memory", "backing", "create", "receive"]
 SEAL, SHRINK, GROW, WRITE, FUTURE_WRITE = 1, 2, 4, 8, 16
 ADD_SEALS, GET_SEALS = 1033, 1034
 FIXED = SHRINK | GROW
+HUGE = 4 << 20  # bytes from which on huge pages are asked for; the system may have none for shared memory
 
 _known: weakref.WeakValueDictionary[tuple[int, int, bool], Memory] = weakref.WeakValueDictionary()
 
@@ -53,6 +54,7 @@ class Memory:
         private: whether what is written stays in this process (a file mapped copy-on-write).
         path: the file it is, or None for memory without a name.
         identity: 16 bytes that no other memory has.
+        sealable: whether the kernel can keep its size and its contents as they are.
         home: who answers for it on the way to other processes: an address and a group of `handover`, or None.
     """
 
@@ -67,6 +69,7 @@ class Memory:
         self.private = private
         self.path = path
         self.identity = identity or secrets.token_bytes(16)
+        self.sealable = path is None and _is_memfd(descriptor)
         self.home: tuple[bytes, bytes] | None = None
         self._map: mmap.mmap | None = None
 
@@ -87,12 +90,15 @@ class Memory:
                 flags |= getattr(mmap, "MAP_POPULATE", 0)
             protection = mmap.PROT_READ if self.readonly else mmap.PROT_READ | mmap.PROT_WRITE
             self._map = mmap.mmap(self.descriptor, self.size, flags, protection)
+            if self.path is None and self.size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+                with suppress(OSError):  # a system without them
+                    self._map.madvise(mmap.MADV_HUGEPAGE)
         return self._map
 
     @property
-    def seals(self) -> int | None:
-        """The seals on it; None where there is no such thing."""
-        return _seals(self.descriptor)
+    def seals(self) -> int:
+        """The seals on it."""
+        return fcntl.fcntl(self.descriptor, GET_SEALS) if self.sealable else 0
 
     def remember(self) -> Memory:
         """Itself; who receives this memory again in this process is to get this very mapping."""
@@ -102,9 +108,13 @@ class Memory:
 
     def settle(self) -> None:
         """No more seals: from now on others may have it."""
-        seals = self.seals
-        if seals is not None and self.path is None and not seals & SEAL:
-            fcntl.fcntl(self.descriptor, ADD_SEALS, SEAL)
+        if self.sealable and not self.seals & SEAL:
+            # Sealing asks for a descriptor that can write.
+            descriptor = os.open(f"/proc/self/fd/{self.descriptor}", os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.fcntl(descriptor, ADD_SEALS, SEAL)
+            finally:
+                os.close(descriptor)
 
     def read_only(self) -> Memory:
         """The same memory for reading: itself, or another descriptor, which the kernel lets nobody write through."""
@@ -124,7 +134,7 @@ class Memory:
             LayoutError: it was handed over already, or cannot be sealed.
         """
         seals = self.seals
-        if seals is None or self.path is not None:
+        if not self.sealable:
             return self.read_only()
         if seals & SEAL and not seals & (WRITE | FUTURE_WRITE):
             raise LayoutError(
@@ -156,9 +166,13 @@ def create(nbytes: int, name: str = "odyssey", *, reserve: bool = False) -> Memo
         MemoryError: there is not so much, as far as can be told now.
     """
     of_memory = backing() == "memfd"
+    name = name.encode()[:200].decode(errors="ignore")  # the kernel takes 249 bytes
     descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING) if of_memory else _temporary()
     try:
         os.ftruncate(descriptor, nbytes)
+        if reserve and of_memory and nbytes > _available():
+            # The kernel would begin, and end a process when there is no more.
+            raise OSError(errno.ENOMEM, f"{_available()} bytes available")
         if reserve and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, nbytes)
         if of_memory:
@@ -180,12 +194,13 @@ def receive(descriptor: int, identity: bytes, *, readonly: bool, where: str, pat
     try:
         status = os.fstat(descriptor)
         known = _known.get((status.st_dev, status.st_ino, readonly))
-        seals = _seals(descriptor)
-        if path is None and seals is not None and not seals & SHRINK and status.st_nlink == 0:
-            raise FormatError(
-                f"{where}: expected memory that is sealed against shrinking, found seals {seals:#x}\n"
-                "  fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) before it is sent"
-            )
+        if path is None and _is_memfd(descriptor):
+            seals = fcntl.fcntl(descriptor, GET_SEALS)
+            if not seals & SHRINK:
+                raise FormatError(
+                    f"{where}: expected memory that is sealed against shrinking, found seals {seals:#x}\n"
+                    "  fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) before it is sent"
+                )
     except BaseException:
         os.close(descriptor)
         raise
@@ -193,6 +208,21 @@ def receive(descriptor: int, identity: bytes, *, readonly: bool, where: str, pat
         os.close(descriptor)
         return known
     return Memory(descriptor, readonly=readonly, path=path, identity=identity).remember()
+
+
+def _available() -> int:
+    """The bytes that the system can still give, as far as it says."""
+    room = 1 << 62
+    with suppress(OSError, ValueError), open("/proc/meminfo") as table:
+        sizes = dict(line.split(":", 1) for line in table)
+        room = 1024 * int(sizes.get("MemAvailable", f"{room >> 10} kB").split()[0])
+    with (
+        suppress(OSError, ValueError),
+        open("/sys/fs/cgroup/memory.max") as most,
+        open("/sys/fs/cgroup/memory.current") as now,
+    ):
+        room = min(room, int(most.read()) - int(now.read()))
+    return room
 
 
 def _temporary() -> int:
@@ -212,8 +242,9 @@ def _reopened(descriptor: int) -> int:
     return os.dup(descriptor)
 
 
-def _seals(descriptor: int) -> int | None:
+def _is_memfd(descriptor: int) -> bool:
+    """Files in a file system of memory have seals too, which say nothing: a memfd is known by its name."""
     try:
-        return fcntl.fcntl(descriptor, GET_SEALS)
+        return os.readlink(f"/proc/self/fd/{descriptor}").startswith("/memfd:")
     except OSError:
-        return None
+        return False

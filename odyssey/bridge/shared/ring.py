@@ -77,7 +77,7 @@ class RingBatch:
         self.number = number
         self.arrays = arrays
         self._slot: int | None = slot
-        self._feed = feed
+        self._feed = weakref.ref(feed)  # a feed that is forgotten ends its workers, whatever its batches do
 
     def __getitem__(self, name: str) -> Array:
         return self.arrays[name]
@@ -95,7 +95,9 @@ class RingBatch:
                 for array in self.arrays.values():
                     array.view(np.uint8)[...] = debugging.UNREADABLE
             self.arrays = {}
-            self._feed._reuse(slot)
+            feed = self._feed()
+            if feed is not None:
+                feed._reuse(slot)
 
     def __enter__(self) -> RingBatch:
         return self
@@ -343,6 +345,8 @@ class RingFeed(Iterator[RingBatch]):
     def _replace(self, worker: _Worker) -> None:
         """A worker has died: another one gets its tickets."""
         with self._lock:
+            if self._deaths >= self._restarts and self._next in self._done:
+                return  # what was made before comes before the error
             self._hands.workers.remove(worker)
             left = list(worker.tickets)
             code = worker.end(GRACE)
@@ -377,8 +381,9 @@ class RingFeed(Iterator[RingBatch]):
                 "fork of it\n  call feed() in the child"
             )
         try:
-            while len(self._given) >= self._hold:
-                self._given.popleft().release()
+            if not self._at_end():  # the last ones stay: nobody needs their slots
+                while len(self._given) >= self._hold:
+                    self._given.popleft().release()
             self._wait()
             if self._next not in self._done:
                 raise StopIteration
@@ -402,6 +407,9 @@ class RingFeed(Iterator[RingBatch]):
         self._given.append(batch)
         return batch
 
+    def _at_end(self) -> bool:
+        return self._exhausted and self._next >= self._places
+
     def _wait(self) -> None:
         """Until the next batch is there, or there is none."""
         began = perf_counter()
@@ -412,7 +420,7 @@ class RingFeed(Iterator[RingBatch]):
                 dead = worker.pidfd >= 0 and _readable(worker.pidfd)
                 if not self._look(worker) or dead:
                     self._replace(worker)
-            if self._next in self._done or (self._exhausted and self._next >= self._places):
+            if self._next in self._done or self._at_end():
                 break
             seconds = None if deadline is None else deadline - perf_counter()
             if seconds is not None and seconds <= 0:
@@ -512,7 +520,7 @@ def _error(data: bytes, number: int) -> BaseException:
         error = outer
     with suppress(AttributeError, TypeError):
         error.batch_id = number
-    error.add_note(f"in a worker of the ring, at batch {number}")
+        error.add_note(f"in a worker of the ring, at batch {number}")
     found: BaseException = error
     return found
 

@@ -177,14 +177,14 @@ class Run:
                 began = perf_counter()
                 clock.waited += began - now
                 number, batch, size = item
-                value, error = None, None
+                value, error, before = None, None, size
                 try:
                     value = work(batch)
+                    size = before if self.settings.max_bytes is None else nbytes(value)
                 except BaseException as raised:
                     error = _told(raised, batch.batch_id, "work")
                     clock.failed += 1
-                if self.settings.max_bytes is not None:
-                    before, size = size, nbytes(value)
+                if size != before:
                     clock.grown += size - before
                     self._room.put((0, before - size))
                     self._wake_loader()
@@ -200,9 +200,9 @@ class Run:
 
     def _deliver(self, message: Message) -> None:
         self.results.put(message)
+        # Who waits takes itself away: done here, a thread that was held up could take away the next one.
         waiter = self.waiter
         if waiter is not None:
-            self.waiter = None
             _wake(self.loop, waiter)
 
     # ---- the loader -------------------------------------------------------------------------------------------------
@@ -340,12 +340,12 @@ class Run:
             self._room_waiter = waiter = asyncio.get_running_loop().create_future()
             if room.empty():  # looked at again: whoever puts something now finds the waiter
                 await waiter
+            self._room_waiter = None
         return False
 
     def _wake_loader(self) -> None:
         waiter = self._room_waiter
         if waiter is not None:
-            self._room_waiter = None
             _wake(self._loader_loop, waiter)
 
 
@@ -371,7 +371,7 @@ def _told(error: BaseException, batch_id: object, where: str) -> BaseException:
         error = outer
     with suppress(AttributeError, TypeError):  # an exception class without room for it
         error.batch_id = batch_id  # type: ignore[attr-defined]
-    error.add_note(f"in the stream's {where}, at batch {batch_id!r}")
+        error.add_note(f"in the stream's {where}, at batch {batch_id!r}")
     return error
 
 
