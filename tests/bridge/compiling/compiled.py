@@ -167,6 +167,64 @@ def mixed(a):
     return a.size
 
 
+@jit
+def pair(n):
+    return n // 2, n * 0.5
+
+
+@jit
+def tuples(n):
+    t = (n, n + 1.5)
+    t = (n + 2, t[1])
+    u = pair(n)
+    h, g = pair(n + 1)
+    return t, u[0], g, h
+
+
+@jit
+def first_above(a, n):
+    i = 0
+    while a[i] < n:
+        i += 1
+        if i == 3:
+            break
+    else:
+        return -i
+    return i
+
+
+@jit
+def weighted(a):
+    s = 0.0
+    for i, x in enumerate(a):
+        s += i * x
+    b = c = s * 2
+    z = np.zeros_like(a)
+    z[0] = b
+    w = np.empty((2, len(a)), dtype=np.int32)
+    w[1, 0] = 7
+    return s + b + c + z[0], w[1][0]
+
+
+@jit
+def row_sum(r):
+    s = 0.0
+    for x in r:
+        s += x
+    return s
+
+
+@jit
+def over_rows(m):
+    t = 0.0
+    for i in range(m.shape[0]):
+        t += row_sum(m[i])
+    for row in m:
+        t += row_sum(row)
+    row_sum(m[0])
+    return t
+
+
 F1, F2, I1 = "float64[::1]", "float64[:, ::1]", "int64[::1]"
 SIGNATURES = [
     (total, F1), (total, "float64[:]"), (total, "float32[::1]"), (total, I1), (pick, f"{F1}, int"), (pick, f"{F2}, int"),
@@ -174,7 +232,7 @@ SIGNATURES = [
     (swap_often, f"{F1}, {F1}, int"), (made, "int, float"), (many_arrays, "int"), (fibonacci, "int"), (endless, "int"),
     (is_even, "int"), (square, "int"), (square, "float"), (square, "float32"), (with_default, "float, float"),
     (reciprocal, "float"), (late, "bool"), (edges, f"{F1}, int, int"), (gather, f"{F1}, {I1}"), (trusting, f"{F1}, int"),
-    (refuse, "int"), (counted, "int"), (mixed, "int32[:, :]"),
+    (refuse, "int"), (tuples, "int"), (first_above, f"{F1}, float"), (weighted, F1), (over_rows, F2), (counted, "int"), (mixed, "int32[:, :]"),
 ]  # fmt: skip
 
 

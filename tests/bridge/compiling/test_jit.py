@@ -253,3 +253,13 @@ def test_it_is_pickled_by_its_place_and_bound_as_a_method():
     assert Holder.number(2) == Holder.method(2) == 4
     with pytest.raises(TypeError):
         Holder().method(2)
+
+
+def test_tuples_loops_with_else_rows_and_counted_elements_are_python_s():
+    a, m = np.arange(1.0, 6.0), np.arange(6.0).reshape(2, 3)
+    calls = [
+        (compiled.tuples, (5,)), (compiled.first_above, (a, 2.5)), (compiled.first_above, (a, 9.0)),
+        (compiled.first_above, (a, 0.5)), (compiled.weighted, (a,)), (compiled.over_rows, (m,)),
+    ]  # fmt: skip
+    for function, given in calls:
+        assert function(*given) == function.__wrapped__(*given), function
