@@ -20,6 +20,7 @@ PEERS = {
     "numpy": "pip install numpy",
     "torch": "pip install torch==2.13.0",
     "scipy": "pip install scipy",
+    "numba": "pip install numba",
     "onnxruntime": "pip install onnxruntime onnx",
     OPENBLAS: "NumPy with OpenBLAS, on a processor with AVX-512",
 }

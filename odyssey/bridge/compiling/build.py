@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import shlex
-import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
-__all__ = ["FLAGS", "BuildError", "assembly", "build", "compiler", "missing", "translate"]
+from odyssey.bridge.compiling.toolchain import compiler, missing
+
+__all__ = ["FLAGS", "BuildError", "assembly", "build", "translate"]
 
 HERE = Path(__file__).parent
 
@@ -20,6 +21,8 @@ FLAGS = (
     "-O3", "-march=native", "-fwrapv", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
     # The C library's pow and x * x differ in the last bit, and Python calls pow.
     "-fno-builtin-pow", "-fno-builtin-powf",
+    # The way in is called seldom: what is inlined into it, GCC compiles as if it were too, and out of registers.
+    "-fno-inline-functions-called-once",
     "-fno-semantic-interposition", "-fvisibility=hidden", "-fPIC", "-g0", "-w",
 )  # fmt: skip
 # Not -ffast-math itself: it links a start-up file that lets the whole process flush small numbers to zero, and it would
@@ -31,40 +34,22 @@ class BuildError(RuntimeError):
     """The compiler refused."""
 
 
-def compiler() -> list[str] | None:
-    """The command of the system's C compiler: `CC`, or the first of cc, gcc and clang; None where there is none."""
-    for name in filter(None, (os.environ.get("CC"), "cc", "gcc", "clang")):
-        words = shlex.split(name)
-        found = shutil.which(words[0]) if words else None
-        if found:
-            return [found, *words[1:]]
-    return None
-
-
-def missing() -> str | None:
-    """What is not there that compiling needs, and how to get it; None if all is."""
-    from importlib.util import find_spec
-
-    if find_spec("Cython") is None:
-        return "Cython is not installed: pip install 'odyssey[bridge]'"
-    if compiler() is None:
-        return "there is no C compiler: install gcc or clang, or name one in CC"
-    return None
-
-
 def translate(path: Path, name: str) -> Path:
     """Cython's translation into C, beside the text.
 
     Raises:
         BuildError: Cython refuses it.
     """
-    from Cython.Compiler.Main import CompilationOptions, compile_single, default_options
+    from Cython.Compiler import Main
 
     target = path.with_suffix(".c")
     said = io.StringIO()
-    options = CompilationOptions(default_options, output_file=str(target), language_level=3, use_listing_file=False)
+    main: Any = Main
+    options = main.CompilationOptions(
+        main.default_options, output_file=str(target), language_level=3, use_listing_file=False
+    )
     with contextlib.redirect_stderr(said):
-        result = compile_single(str(path), options, name)
+        result = main.compile_single(str(path), options, name)
     if result.num_errors:
         raise BuildError(f"Cython refused {path.name}:\n{said.getvalue()}")
     return target
@@ -80,7 +65,7 @@ def build(text: str, name: str, folder: Path, *, fastmath: bool = False, flags: 
     path = folder / f"{name}.pyx"
     path.write_text(text)
     source = translate(path, name)
-    target = folder / (name + sysconfig.get_config_var("EXT_SUFFIX"))
+    target = folder / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
     _run([*_command(fastmath, flags), *_shared(), str(source), "-o", str(target), "-lm"])
     return target
 
@@ -95,7 +80,7 @@ def _command(fastmath: bool, flags: tuple[str, ...]) -> list[str]:
 
     command = compiler()
     if command is None:
-        raise BuildError("there is no C compiler: install gcc or clang, or name one in CC")
+        raise BuildError(str(missing()))
     includes = [np.get_include(), sysconfig.get_paths()["include"], str(HERE)]
     return [*command, *FLAGS, *(FAST if fastmath else ()), *flags, *(f"-I{folder}" for folder in includes)]
 

@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from hashlib import blake2b
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
-from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["build_in", "environment", "find", "folder", "load", "locked", "module_name", "obtain", "stored"]
+from odyssey.bridge.compiling.toolchain import compiler, cython
+
+try:
+    # What hashlib.blake2b is; hashlib itself loads OpenSSL, which takes longer than all the rest of a start.
+    from _blake2 import blake2b
+except ImportError:
+    from hashlib import blake2b
+
+__all__ = ["blake2b", "build_in", "environment", "find", "folder", "load", "locked", "module_name", "obtain", "stored"]
 
 
 def folder() -> Path:
@@ -47,8 +50,6 @@ def _stamp(path: str) -> str:
 
 def environment() -> bytes:
     """What a compiled module depends on beside its function: versions, the compiler, the processor."""
-    from odyssey.bridge.compiling.build import compiler
-
     command = compiler()
     return _environment(tuple(command or ()))
 
@@ -61,9 +62,7 @@ def _environment(command: tuple[str, ...]) -> bytes:
     parts = [sys.version, sys.implementation.cache_tag or "", np.__version__, *command]
     if command:
         parts.append(_stamp(os.path.realpath(command[0])))
-    cython = find_spec("Cython")
-    if cython is not None and cython.origin:
-        parts.append(_stamp(os.path.join(os.path.dirname(cython.origin), "Shadow.py")))  # it has the version
+    parts.append(_stamp(os.path.join(cython() or "", "Shadow.py")))  # it has the version
     parts += [_stamp(os.path.join(here, name)) for name in sorted(os.listdir(here)) if name.endswith((".py", ".h"))]
     parts.append(_processor())
     return blake2b("\n".join(parts).encode(), digest_size=16).digest()
@@ -112,7 +111,7 @@ def stored(key: str, extension: Path) -> Path:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(beside, "xb") as file:
             file.write(content)
@@ -141,6 +140,9 @@ def locked(key: str) -> Iterator[None]:
 @contextmanager
 def build_in(inside: Path | None) -> Iterator[Path]:
     """A folder to build in, gone afterwards: in the cache, so that its disk is asked for room, or a private one."""
+    import shutil
+    import tempfile
+
     made = Path(tempfile.mkdtemp(prefix=".build-", dir=inside))
     try:
         yield made
@@ -155,7 +157,9 @@ def load(path: Path, name: str) -> ModuleType:
         ImportError: the loader refuses it.
     """
     loader = ExtensionFileLoader(name, str(path))
-    module = module_from_spec(ModuleSpec(name, loader, origin=str(path)))
+    spec = ModuleSpec(name, loader, origin=str(path))
+    module = loader.create_module(spec)
+    module.__spec__, module.__loader__, module.__file__ = spec, loader, str(path)
     loader.exec_module(module)
     return module
 

@@ -13,6 +13,7 @@ COMMON = (
     "int64_t ody_wrap(int64_t, int64_t) nogil",
     "bint ody_outside(int64_t, int64_t) nogil",
     "bint ody_bad(int) nogil",
+    "bint ody_holds(int) nogil",
     "void ody_drop_all(ody_trouble *) nogil",
     "bint ody_is_array(object, int, int, int, bint)",
     "char *ody_data(object)",

@@ -22,7 +22,9 @@ class Jit:
     def __call__(self, function: Callable[..., Any], /) -> Jitted: ...
 
     @overload
-    def __call__(self, *, boundscheck: bool = ..., fastmath: bool = ...) -> Callable[[Callable[..., Any]], Jitted]: ...
+    def __call__(
+        self, function: None = None, /, *, boundscheck: bool = ..., fastmath: bool = ...
+    ) -> Callable[[Callable[..., Any]], Jitted]: ...
 
     def __call__(
         self, function: Callable[..., Any] | None = None, /, *, boundscheck: bool = True, fastmath: bool = False
@@ -95,6 +97,8 @@ class Jit:
         module: str,
         signatures: Sequence[str] | dict[str, Sequence[str]] | None = None,
         folder: str | os.PathLike[str] = ".",
+        *,
+        march: str = "native",
     ) -> Path:
         """Compile ahead of time: an extension module that needs NumPy alone, and its types in a `.pyi` beside it.
 
@@ -104,6 +108,7 @@ class Jit:
             signatures: for what to compile, `["float64[::1], int"]`; of several functions by their names. Without,
                 what they have been compiled for so far.
             folder: where to.
+            march: the processor to compile for, as the compiler calls it: `"x86-64-v3"` for any of the last ten years.
 
         Returns:
             The extension file.
@@ -114,7 +119,7 @@ class Jit:
         """
         from odyssey.bridge.compiling.export import export
 
-        return export([exported] if isinstance(exported, Jitted) else list(exported), module, signatures, folder)
+        return export([exported] if isinstance(exported, Jitted) else list(exported), module, signatures, folder, march)
 
 
 jit = Jit()

@@ -11,7 +11,6 @@ import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from odyssey.bridge.compiling import cache
+from odyssey.bridge.compiling.cache import blake2b
 from odyssey.bridge.compiling.signature import parse, split, token
 from odyssey.errors import DTypeError, explain
 
@@ -48,6 +48,10 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _nothing(*args: Any) -> Any:
+    return MISS
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class Jitted:
             raise Source(function).refused()
         self.options = options
         self._count = function.__code__.co_argcount
-        self._calls: tuple[Callable[..., Any], ...] = ()
+        self._call: Callable[..., Any] = _nothing
         self._ways: dict[tuple[Any, ...], Way] = {}
 
     def __call__(self, *args: Any, **named: Any) -> Any:
@@ -117,11 +121,8 @@ class Jitted:
         """
         if named or len(args) != self._count:
             args = self._bind(args, named)
-        for call in self._calls:
-            result = call(*args)
-            if result is not MISS:
-                return result
-        return self._first(args)
+        result = self._call(*args)  # what was compiled last
+        return result if result is not MISS else self._other(args)
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         return self if owner is None else types.MethodType(self, owner)
@@ -148,7 +149,7 @@ class Jitted:
             ValueError: a signature that names no types.
         """
         for signature in signatures:
-            self._obtain(self._tokens(signature), ())
+            self._obtain(self._tokens(signature))
 
     def inspect(self, signature: str | Sequence[str] | None = None) -> Inspection:
         """The types, the Cython and C code, and the instructions of what was compiled.
@@ -199,12 +200,16 @@ class Jitted:
         bound.apply_defaults()
         return bound.args
 
-    def _first(self, args: tuple[Any, ...]) -> Any:
+    def _other(self, args: tuple[Any, ...]) -> Any:
+        for way in list(self._ways.values()):
+            result = way.call(*args)
+            if result is not MISS:
+                return result
         names = self.__wrapped__.__code__.co_varnames
         tokens = [token(value, name, self.__name__) for value, name in zip(args, names, strict=False)]
         key = tuple(value if getattr(value, "__odyssey_jit__", False) else one
                     for value, one in zip(args, tokens, strict=True))  # fmt: skip
-        call = self._obtain(key, args)
+        call = self._obtain(key)
         result = call(*args)
         if result is MISS:
             raise DTypeError(
@@ -212,13 +217,13 @@ class Jitted:
             )
         return result
 
-    def _obtain(self, key: tuple[Any, ...], args: tuple[Any, ...]) -> Callable[..., Any]:
+    def _obtain(self, key: tuple[Any, ...]) -> Callable[..., Any]:
         with _lock:
             if key in self._ways:  # another thread was quicker
                 return self._ways[key].call
             module = _obtain_module([(self, key)], self.options.fastmath)
             if module is None:
-                self._calls = (self.__wrapped__,)
+                self._call = self.__wrapped__
                 return self.__wrapped__
             return self._adopt(key, module, 0)
 
@@ -226,7 +231,7 @@ class Jitted:
         call: Callable[..., Any] = getattr(module, f"call_{place}")
         signature = tuple(one if isinstance(one, str) else f"jit {one.__name__}" for one in key)
         self._ways[key] = Way(signature, call, module, place)
-        self._calls = (call, *self._calls)
+        self._call = call
         return call
 
 
@@ -269,7 +274,7 @@ def _obtain_module(wanted: list[tuple[Jitted, tuple[Any, ...]]], fastmath: bool)
             _counts["compiled"] += len(wanted)
             _seconds += time.perf_counter() - began
         if problem is not None:
-            _warn(f"jit: the cache {cache.folder()} cannot be written to ({problem}); each process compiles anew")
+            _unkept(problem)
         _modules[key] = module
     given = {
         f"{place}.{position}": one
@@ -290,7 +295,8 @@ class _Impossible(Exception):
 
 
 def _make(key: str, wanted: list[tuple[Jitted, tuple[Any, ...]]], fastmath: bool, place: Path) -> Path:
-    from odyssey.bridge.compiling.build import BuildError, build, missing
+    from odyssey.bridge.compiling.build import BuildError, build
+    from odyssey.bridge.compiling.toolchain import missing
 
     module = generated(wanted)
     problem = missing()
@@ -317,6 +323,10 @@ def _kind(one: Any) -> Kind:
         return FunctionKind(one)
     dtype, ndim, contiguous = parse(one)
     return Scalar(dtype) if ndim < 0 else ArrayKind(dtype, ndim, contiguous)
+
+
+def _unkept(problem: OSError) -> None:
+    _warn(f"jit: the cache {cache.folder()} cannot be written to ({problem}); each process compiles anew")
 
 
 def _warn(message: str) -> None:

@@ -102,9 +102,7 @@ class Program:
             self._assumed.add(key)
             known, written = self._results.get(key, (UNKNOWN, frozenset()))
             parameters = list(zip(source.parameters, kinds, strict=True))
-            return Function(
-                source, parameters, known, symbol="?", written=set(written), recursive=True, loops=True
-            )
+            return Function(source, parameters, known, symbol="?", written=set(written), recursive=True, loops=True)
         self._typing.append(key)
         before = set(self.functions)
         try:
@@ -152,7 +150,7 @@ class _Typing:
         self.locals = set(source.function.__code__.co_varnames)
         self.parameters = list(zip(source.parameters, kinds, strict=True))
         self.kinds: dict[str, Kind] = dict(self.parameters)
-        self.literals: dict[str, list[Any] | None] = {name: None for name in source.parameters}
+        self.literals: dict[str, list[Any] | None] = dict.fromkeys(source.parameters)
         self.origins: dict[str, set[str]] = {name: {name} for name in source.parameters}
         self.result: Kind | None = None
         self.flagged: set[str] = set()
@@ -289,7 +287,8 @@ class _Typing:
             return x.items
         if isinstance(x, Var):
             return [
-                Var(f"{x.name}.{place}", kind, x.line, x.maybe and place == 0) for place, kind in enumerate(x.kind.items)
+                Var(f"{x.name}.{place}", kind, x.line, x.maybe and place == 0)
+                for place, kind in enumerate(x.kind.items)
             ]
         raise self.fail(node, "expected a tuple with a name", "give the call's result a name first")
 
@@ -600,7 +599,8 @@ class _Typing:
         x = self.expr(node)
         if isinstance(x.kind, UnknownKind):
             return x
-        return self.guarded(node, lambda: truth(x))
+        value: Expr = self.guarded(node, lambda: truth(x))
+        return value
 
     def whole(self, node: ast.expr) -> Expr:
         """A number for `range`, an index or a length."""
@@ -658,7 +658,9 @@ class _Typing:
         if isinstance(found, np.ndarray):
             raise self.fail(node, f"the array {name} from outside cannot be compiled in", "take it as an argument")
         raise self.fail(
-            node, f"{name}, {_article(type(found).__name__)} from outside, cannot be compiled", HINTS.get(_key(found), "")
+            node,
+            f"{name}, {_article(type(found).__name__)} from outside, cannot be compiled",
+            HINTS.get(_key(found), ""),
         )
 
     def resolve(self, node: ast.expr) -> Any:
@@ -902,11 +904,12 @@ class _Typing:
         args = [given[name] for name in names]
         if any(isinstance(one.kind, UnknownKind) for one in args):
             return UNFINISHED
-        for one, part in zip(args, [*node.args, *node.keywords], strict=False):
+        parts: list[ast.AST] = [*node.args, *node.keywords]
+        for one, given_as in zip(args, parts, strict=False):
             if isinstance(one.kind, (TupleKind, NoneKind)):
-                raise self.fail(part, f"{one.kind} as an argument cannot be compiled", "pass its parts")
+                raise self.fail(given_as, f"{one.kind} as an argument cannot be compiled", "pass its parts")
             if isinstance(one.kind, ArrayKind) and not isinstance(one, (Var, tree.Row)):
-                raise self.fail(part, "expected an array with a name", "give it a name first")
+                raise self.fail(given_as, "expected an array with a name", "give it a name first")
         target = self.program.add(plain, [one.kind for one in args])
         self.loops = self.loops or target.loops
         for one, (name, _) in zip(args, target.parameters, strict=False):
@@ -932,7 +935,8 @@ class _Typing:
             raise self.fail(node, f"np.{name} with {extra}= cannot be compiled")
         if order[0] not in given or ("fill_value" in order and "fill_value" not in given):
             raise self.fail(node, f"expected np.{name}({', '.join(order)})")
-        dtype, shape = None, []
+        dtype: str | None = None
+        shape: list[Expr] = []
         if like:
             model = self.expr(given["a"])
             if isinstance(model.kind, UnknownKind):
@@ -943,10 +947,10 @@ class _Typing:
             shape = [tree.Dim(model, axis) for axis in range(model.kind.ndim)]
         else:
             shape = self.shape(given["shape"])
-        fill = {"zeros": Const(0, INT), "ones": Const(1, INT), "empty": None}.get(name)
+        fill: Expr | None = {"zeros": Const(0, INT), "ones": Const(1, INT), "empty": None}.get(name)
         if name == "full":
-            fill = self.expr(given["fill_value"])  # type: ignore[assignment]
-        if UNKNOWN in [part.kind for part in shape] or (fill is not None and fill.kind == UNKNOWN):
+            fill = self.expr(given["fill_value"])
+        if any(isinstance(part.kind, UnknownKind) for part in [*shape, *([] if fill is None else [fill])]):
             return UNFINISHED
         if "dtype" in given:
             dtype = self.dtype(given["dtype"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -226,8 +226,3 @@ def _fits(value: float, kind: Scalar) -> bool:
         return not math.isfinite(value) or abs(value) <= float(np.finfo(kind.dtype).max)
     limits = np.iinfo(kind.dtype)
     return limits.min <= value <= limits.max
-
-
-def join_all(kinds: list[Kind]) -> Kind | None:
-    """The type that all of them have a place in."""
-    return reduce(lambda a, b: None if a is None else join(a, b), kinds[1:], kinds[0])  # type: ignore[arg-type]

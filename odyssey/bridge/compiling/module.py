@@ -34,6 +34,16 @@ HEAD = """\
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 """
+BINDING = """\
+def bind(miss, places, given):
+    global MISS, PLACES
+    MISS, PLACES = miss, places
+    for place, function in given.items():
+        GIVEN.setdefault(place, set()).add(function)
+
+def calls():
+    return [CALLS[i] for i in range(sizeof(CALLS) // sizeof(int64_t))]
+""".splitlines()
 
 
 @dataclass(frozen=True)
@@ -95,21 +105,16 @@ def generate(entries: Sequence[Entry], reached: Sequence[Any], *, alone: bool = 
         "",
         f"SITES = ({rows}{',' if len(sites.rows) == 1 else ''})",
         f"PLACES = {tuple(places)!r}" if alone else "PLACES = ()",
-        "cdef object MISS = None",
+        f"cdef object MISS = {'object()' if alone else 'None'}",
         "cdef dict GIVEN = {}",
         "",
-        "def bind(miss, places, given):",
-        "    global MISS, PLACES",
-        "    MISS, PLACES = miss, places",
-        "    for place, function in given.items():",
-        "        GIVEN.setdefault(place, set()).add(function)",
-        "",
-        "def calls():",
-        f"    return [CALLS[i] for i in range({len(entries)})]",
-        "",
+        *([] if alone else BINDING),
         "cdef object failed(ody_trouble *trouble):",
         "    ody_drop_all(trouble)",
         "    raise make_error(trouble.kind, trouble.axis, trouble.index, trouble.size, SITES[trouble.site], PLACES)",
+        "",
+        "cdef void reported(ody_trouble *trouble) noexcept with gil:",
+        "    failed(trouble)",
         "",
     ]
     text = HEAD + declared + "\n".join([*bodies, *tail, *ways]) + "\n\n" + _python_part()
@@ -159,7 +164,7 @@ def _declarations(ranks: set[int], lines_of_text: list[str], entries: int) -> st
         "        int64_t index, size",
         "        ody_block *blocks",
         *lines,
-        "    int64_t *CALLS",
+        f"    int64_t CALLS[{max(entries, 1)}]",
         "    double HUGE_VAL, NAN",
         "    int64_t INT64_MIN",
         "    enum:",
@@ -196,7 +201,9 @@ def _way_in(function: tree.Function, number: int) -> list[str]:
         if isinstance(kind, ArrayKind):
             arrays.append(own)
             _, one, other = CODES[kind.dtype]
-            tests.append(f"    if not ody_is_array({own}, {one}, {other}, {kind.ndim}, {int(kind.contiguous)}): return MISS")
+            tests.append(
+                f"    if not ody_is_array({own}, {one}, {other}, {kind.ndim}, {int(kind.contiguous)}): return MISS"
+            )
             if name in function.written:
                 taken.append(f"    if not ody_is_writable({own}):")
                 taken.append(
@@ -208,20 +215,49 @@ def _way_in(function: tree.Function, number: int) -> list[str]:
             for axis in range(kind.ndim):
                 taken.append(f"    {value}.n{axis} = ody_length({own}, {axis})")
                 taken.append(f"    {value}.s{axis} = ody_stride({own}, {axis})")
-        elif isinstance(kind, Scalar) and kind.weak:
-            tests.append(f"    if not ody_take_{kind.name}({own}, &{value}): return MISS")
-        elif isinstance(kind, Scalar):
+        elif (isinstance(kind, Scalar) and kind.weak) or isinstance(kind, Scalar):
             tests.append(f"    if not ody_take_{kind.name}({own}, &{value}): return MISS")
     outs = results(function.result)
     for place, kind in enumerate(outs):
         declared.append(f"    cdef {c_type(kind)} r{place}")
         given.append(f"&r{place}")
     call = f"status = {core(function)}({', '.join([*given, '&trouble'])})"
-    lines += [*declared, *tests, *taken, f"    CALLS[{number}] += 1", "    trouble.depth = 0", "    trouble.blocks = NULL"]
+    lines += [
+        *declared,
+        *tests,
+        *taken,
+        f"    CALLS[{number}] += 1",
+        "    trouble.depth = 0",
+        "    trouble.blocks = NULL",
+    ]
     lines += ["    with nogil:", f"        {call}"] if function.loops else [f"    {call}"]
     lines += ["    if ody_bad(status):", "        return failed(&trouble)"]
     lines.append(f"    return {_result(function.result, iter(range(len(outs))), f'({_tuple(arrays)})')}")
-    return [*lines, ""]
+    return [*lines, "", *_plain(function, number)]
+
+
+def _plain(function: tree.Function, number: int) -> list[str]:
+    """The function as C calls it, if numbers alone go in and out."""
+    kinds = [kind for _, kind in function.parameters]
+    outs = results(function.result)
+    if not all(isinstance(kind, Scalar) for kind in kinds) or isinstance(function.result, (TupleKind, ArrayKind)):
+        return []
+    names = [f"x{place}" for place in range(len(kinds))]
+    given = ", ".join(f"{c_type(kind)} {name}" for kind, name in zip(kinds, names, strict=True))
+    result = c_type(outs[0]) if outs else "void"
+    handed = ", ".join([*names, *(["&r0"] if outs else []), "&trouble"])
+    lines = [f"cdef {result} plain_{number}({given}) noexcept nogil:", "    cdef ody_trouble trouble"]
+    if outs:
+        lines.append(f"    cdef {result} r0")
+    lines += ["    trouble.depth = 0", "    trouble.blocks = NULL"]
+    lines += [f"    if ody_bad({core(function)}({handed})):", "        reported(&trouble)"]
+    if outs:
+        nothing = "NAN" if isinstance(outs[0], Scalar) and outs[0].floating else "0"
+        lines += [f"        r0 = {nothing}", "    return r0"]
+    else:
+        lines.append("        return")
+    lines += ["", f"def address_{number}():", f"    return <size_t>&plain_{number}, {str(function.result)!r}", ""]
+    return lines
 
 
 def _tuple(names: list[str]) -> str:

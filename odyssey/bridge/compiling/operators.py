@@ -250,5 +250,3 @@ def logic(op: str, a: Expr, b: Expr) -> Expr:
     kind = join(ka, kb)
     assert isinstance(kind, Scalar)
     return Logic(op, coerce(a, kind), coerce(b, kind), kind)
-
-

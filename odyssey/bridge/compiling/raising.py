@@ -1,4 +1,4 @@
-"""The exceptions that compiled functions raise. Its text is part of each module, which then needs nothing of odyssey's."""
+"""The exceptions that compiled functions raise. Its text is part of each module, which needs nothing of odyssey's."""
 
 KINDS = (
     None,
@@ -28,12 +28,12 @@ RAISED = {
 }  # fmt: skip
 
 
-def make_error(kind, axis, index, size, row, places):
+def make_error(kind, axis, index, size, row, places):  # type: ignore[no-untyped-def]
     """The exception for a place in a function: `row` is the function's number, the line in it, a name and a text."""
     function, line, name, message = row
     file, first, title = places[function]
     if name in RAISED and kind == len(KINDS):
         return RAISED[name](message) if message else RAISED[name]()
-    error, text = KINDS[kind]
+    error, text = KINDS[kind]  # type: ignore[misc]
     text = text.format(name=name, index=index, axis=axis, size=size)
     return error(f"{text}\n  in {title}, {file}:{first + line}")

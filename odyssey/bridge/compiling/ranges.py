@@ -72,7 +72,9 @@ class Prover:
         known: the flag that says whether all is exact.
     """
 
-    def __init__(self, name: Callable[[str], str], fresh: Callable[[], str], defined: Callable[[str], bool], known: str):
+    def __init__(
+        self, name: Callable[[str], str], fresh: Callable[[], str], defined: Callable[[str], bool], known: str
+    ):
         self.name, self.fresh, self.defined, self.known = name, fresh, defined, known
         self.proof = Proof()
         self._made: dict[str, str] = {}

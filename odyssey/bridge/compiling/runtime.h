@@ -54,6 +54,7 @@ ODY_COLD int ody_bounds(ody_trouble *trouble, int site, int axis, int64_t index,
 ODY_INLINE int64_t ody_wrap(int64_t i, int64_t n) { return i + (n & (i >> 63)); }
 ODY_INLINE int ody_outside(int64_t i, int64_t n) { return ody_unlikely((uint64_t)i >= (uint64_t)n); }
 ODY_INLINE int ody_bad(int bad) { return ody_unlikely(bad); }
+ODY_INLINE int ody_holds(int known) { return ody_likely(known); }
 
 /* ---- what a loop's indices can be, before it runs: exact, or given up ---- */
 

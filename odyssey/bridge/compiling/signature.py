@@ -70,7 +70,9 @@ def _array(value: np.ndarray[Any, Any], name: str, function: str) -> str:
         )
     if value.ndim == 0:
         raise LayoutError(
-            explain(f"{function}: {name}: expected an array with axes", "found one without", f"{name}[()] is its number")
+            explain(
+                f"{function}: {name}: expected an array with axes", "found one without", f"{name}[()] is its number"
+            )
         )
     if not value.flags.aligned:
         raise LayoutError(

@@ -36,7 +36,7 @@ class Source:
         except (OSError, TypeError) as error:
             raise CompileError(
                 f"{self.name}: expected the function's source, found none ({error})\n"
-                "  a compiled function has to stand in a file, a notebook's cell or the interpreter's prompt, not in exec()"
+                "  it has to stand in a file, a notebook's cell or at the interpreter's prompt, not in exec()"
             ) from None
         self.lines = text.splitlines()
         try:

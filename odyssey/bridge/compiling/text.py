@@ -63,10 +63,7 @@ def results(kind: Kind) -> list[Kind]:
 def mangled(name: str) -> str:
     """A local variable's name in the text: one that neither C nor Cython knows."""
     base, *places = name.split(".")
-    if base[0].isdigit():
-        base = f"h{base}"
-    else:
-        base = f"v_{base}" if base.isascii() else "v_" + base.encode().hex()
+    base = f"h{base}" if base[0].isdigit() else f"v_{base if base.isascii() else base.encode().hex()}"
     return "_".join([base, *places])
 
 
@@ -94,8 +91,7 @@ class Writer:
         self.calls = False
         body = function.body
         self.owning = any(
-            isinstance(node, tree.Alloc)
-            or (isinstance(node, (tree.Assign, tree.Return, tree.JitCall)) and _holds_array(node))
+            isinstance(node, tree.Alloc) or (isinstance(node, (tree.Return, tree.JitCall)) and _holds_array(node))
             for node in tree.walk(body)
         )
 
@@ -276,7 +272,8 @@ class Writer:
     def _while(self, node: tree.While) -> None:
         self.heads(node.condition)
         if isinstance(node.condition, Const):
-            condition, before = str(int(bool(node.condition.value))), []
+            condition = str(int(bool(node.condition.value)))
+            before: list[str] = []
         else:
             condition, before = self.apart(node.condition)
         if not before:
@@ -351,7 +348,8 @@ class Writer:
             self.put("known = 1")
             for line in proof.lines:
                 self.put(line)
-            with self.block(f"if {' and '.join(['known', *proof.conditions])}:"):
+            # One branch, and said to be taken: behind several the compiler takes the loop for cold.
+            with self.block(f"if ody_holds({' & '.join(['known', *(f'({one})' for one in proof.conditions)])}):"):
                 self.safe = safe | proof.safe
                 write()
             self.safe, self.proving = safe, False
@@ -494,7 +492,9 @@ class Writer:
         done = []
         for axis, (one, value) in enumerate(zip(node.index, values, strict=True)):
             if not self.checks:
-                done.append(str(value) if not isinstance(one, Const) or one.value >= 0 else f"{value} + {array}.n{axis}")
+                done.append(
+                    str(value) if not isinstance(one, Const) or one.value >= 0 else f"{value} + {array}.n{axis}"
+                )
                 continue
             if (id(node), axis) in self.safe:
                 done.append(value)
@@ -505,7 +505,9 @@ class Writer:
             else:
                 place = self.temporary("int64_t")
                 self.put(f"{place} = ody_wrap({raw}, {array}.n{axis})")
-            site = self.sites.number(self.number, node.line - self.function.source.first_line, self.shown(node.array.name))
+            site = self.sites.number(
+                self.number, node.line - self.function.source.first_line, self.shown(node.array.name)
+            )
             with self.block(f"if ody_outside({place}, {array}.n{axis}):"):
                 self.put(f"return ody_bounds(trouble, {site}, {axis}, {raw}, {array}.n{axis})")
             done.append(place)
@@ -678,7 +680,9 @@ class Writer:
             elif isinstance(one.kind, Scalar):
                 args.append(self.bare(one))
         given = [self.temporary(c_type(kind)) for kind in results(x.kind)]
-        with self.block(f"if ody_bad({core(x.target)}({', '.join([*args, *(f'&{name}' for name in given), 'trouble'])})):"):
+        with self.block(
+            f"if ody_bad({core(x.target)}({', '.join([*args, *(f'&{name}' for name in given), 'trouble'])})):"
+        ):
             self.put("return -1")
         return given
 
@@ -693,7 +697,7 @@ def flat_all(variables: dict[str, Kind]) -> Iterator[tuple[str, Kind]]:
         yield from flat(name, kind)
 
 
-def _holds_array(node: tree.Assign | tree.Return | tree.JitCall) -> bool:
+def _holds_array(node: tree.Return | tree.JitCall) -> bool:
     kind = node.kind if isinstance(node, tree.JitCall) else node.x.kind
     return any(isinstance(item, ArrayKind) for item in results(kind))
 
@@ -703,7 +707,7 @@ def _simple(text: str) -> bool:
     depth = 0
     for place, char in enumerate(text):
         depth += (char in "([") - (char in ")]")
-        if depth == 0 and not (char.isalnum() or char in "_.)]") or (
+        if (depth == 0 and not (char.isalnum() or char in "_.)]")) or (
             depth == 0 and char in ")]" and place + 1 < len(text) and text[place + 1] != "["
         ):
             return False
@@ -722,4 +726,6 @@ def _natural(x: Expr) -> bool:
     """It is never negative."""
     if isinstance(x, Const):
         return bool(x.value >= 0)
-    return isinstance(x, tree.Convert) and isinstance(x.x.kind, Scalar) and (x.x.kind.name[0] == "u" or x.x.kind.boolean)
+    return (
+        isinstance(x, tree.Convert) and isinstance(x.x.kind, Scalar) and (x.x.kind.name[0] == "u" or x.x.kind.boolean)
+    )

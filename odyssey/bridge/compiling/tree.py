@@ -187,8 +187,8 @@ class Callee:
 
 
 Expr: TypeAlias = (
-    Const | Var | Dim | Load | Row | Alloc | Arith | Negative | Compare | Logic | Not | Select | Convert | Call | JitCall
-    | Keep | Tuple | Nothing | Callee
+    Const | Var | Dim | Load | Row | Alloc | Arith | Negative | Compare | Logic | Not | Select | Convert | Call
+    | JitCall | Keep | Tuple | Nothing | Callee
 )  # fmt: skip
 
 
