@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import array
 import atexit
+import errno
 import os
 import secrets
 import selectors
@@ -61,6 +62,7 @@ _ANSWER = struct.Struct("<BBI16s")  # outcome; flags; bytes of text; identity
 _DONE, _GONE, _MISSING, _TAKEN = range(4)
 _READONLY, _OF_FILE = 1, 2
 LONGEST = 1 << 16
+LONGEST_PATH = 100  # bytes of a socket's path, everywhere
 
 
 class HandoverError(OdysseyError, RuntimeError):
@@ -417,6 +419,10 @@ def _bind(listener: socket.socket) -> bytes:
         folder = _folder()
         _sweep(folder)
         where = os.path.join(folder, name).encode()
+        if len(where) > LONGEST_PATH:
+            raise OSError(
+                errno.ENAMETOOLONG, f"expected a path of at most {LONGEST_PATH} bytes for a socket; set TMPDIR", folder
+            )
     listener.bind(where)
     return where
 

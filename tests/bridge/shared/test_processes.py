@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -363,11 +364,23 @@ def test_many_names_fit_into_an_answer(monkeypatch):
         assert ended(pid) == 0
 
 
-def test_a_process_that_hands_over_by_files_leaves_none_behind(monkeypatch, tmp_path):
+def test_a_folder_too_long_for_a_socket_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("ODYSSEY_SHARED_MEMORY", "file")
+    (tmp_path / ("x" * 100)).mkdir()
+    monkeypatch.setattr(handover.tempfile, "tempdir", str(tmp_path / ("x" * 100)))
+    with socket.socket(socket.AF_UNIX) as listener, pytest.raises(OSError, match="set TMPDIR"):
+        handover._bind(listener)
+
+
+def test_a_process_that_hands_over_by_files_leaves_none_behind(monkeypatch):
     monkeypatch.setenv("ODYSSEY_SHARED_MEMORY", "file")
 
     def run():
-        handover.tempfile.tempdir = str(tmp_path)
+        with tempfile.TemporaryDirectory() as folder:
+            handover.tempfile.tempdir = folder
+            use()
+
+    def use():
         with SharedMemoryManager() as manager:
             assert len(os.listdir(handover._folder())) == 1
             manager.share("a", numbers())
