@@ -70,7 +70,8 @@ def library(name: str, sources: list[str], flags: list[str]) -> tuple[str, dict]
 LIBRARIES = [library(f"ody_{isa}", [f"isa_{isa}.c"], flags) for isa, flags in SETS.items()]
 LIBRARIES += [library(f"ody_{isa}_native", [f"isa_{isa}_native.c"], SETS[isa] + more) for isa, more in NATIVE.items() if isa in SETS]
 # Everything beside the isa_*.c is the runtime: compiled once, with baseline flags.
-RUNTIME = sorted(path.name for path in Path(KERNELS, "c").glob("*.c") if not path.name.startswith("isa_"))
+RUNTIME = sorted(path.name for path in Path(KERNELS, "c").glob("*.c") if not path.name.startswith(("abi", "isa_")))
+LIBRARIES.append(library("ody_abi", ["abi.c"], ["-fno-lto", "-Os"]))
 LIBRARIES.append(library("ody_runtime", RUNTIME, ["-fno-lto"]))
 
 # The shared library of all of them: odyssey.library_path().

@@ -135,8 +135,7 @@ from odyssey._kernels.rotary import rotary_embedding, rotary_embedding_backward,
 from odyssey._kernels.sampling import sample, topk_sample, topp_sample
 from odyssey._kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from odyssey._kernels.transport import sinkhorn, sinkhorn_backward, sinkhorn_knopp, sinkhorn_knopp_backward
-from odyssey.config import get_include, get_protos, show_config
-from odyssey.config import get_include, library_path, show_config
+from odyssey.config import get_include, get_protos, library_path, show_config
 from odyssey.packing import PackedWeight, pack
 
 if TYPE_CHECKING:

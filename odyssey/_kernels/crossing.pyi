@@ -1,7 +1,7 @@
 """Calls into C libraries without a detour."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, Self, final
 
 REGISTERS: tuple[int, int, int]
 FIRST_REAL: int
@@ -13,8 +13,8 @@ def watch(function: Callable[..., tuple[list[Any], Callable[[], None]]] | None) 
 class Function:
     name: str
     names: tuple[str, ...]
-    def __init__(
-        self,
+    def __new__(
+        cls,
         name: str,
         doc: str,
         address: int,
@@ -26,7 +26,7 @@ class Function:
         finish: Callable[[int], object] | None,
         names: tuple[str, ...],
         owner: object,
-    ) -> None: ...
+    ) -> Self: ...
     def callable(self) -> Any: ...
 
 @final

@@ -86,7 +86,19 @@ cdef extern from *:
         }
         return result;
     }
+
+    /* Whether an int is of one digit, as sizes are; its value is at hand then. */
+    static inline int crossing_small(PyObject *number, int64_t *value) {
+    #if PY_VERSION_HEX >= 0x030C0000
+        *value = PyUnstable_Long_CompactValue((PyLongObject *)number);
+        return PyUnstable_Long_IsCompact((PyLongObject *)number);
+    #else
+        *value = Py_SIZE(number) * (int64_t)((PyLongObject *)number)->ob_digit[0];
+        return Py_SIZE(number) == 1 || Py_SIZE(number) == -1;
+    #endif
+    }
     """
+    bint crossing_small(PyObject *number, int64_t *value) noexcept
     int CROSSING_INTEGERS
     int CROSSING_STACK
     enum:
@@ -144,12 +156,14 @@ cdef enum Step:
 cdef enum:
     MOST_PARAMETERS = 28
     MOST_STEPS = 32
+    NOT_ONE = -1
     UNKNOWN = -1 # how many elements stand behind a pointer
 
 cdef struct Parameter:
     int kind, place, type_num, flags
     int64_t low, high
     int first_step, steps
+    int only_step # the word of the parameter that is the whole size expression, or NOT_ONE
 
 cdef struct Instruction:
     int step
@@ -224,6 +238,7 @@ cdef class Function:
                 self.how |= CROSSING_REALS
             p.first_step = steps
             p.steps = <int> len(program)
+            p.only_step = parameters[program[0][1]][4] if p.steps == 1 and program[0][0] == PARAMETER else NOT_ONE
             if p.steps:
                 self.sized = True
             for step, operand in program:
@@ -262,7 +277,8 @@ cdef inline bint takes_as_it_is(const Parameter *p, PyObject *given, crossing_wo
     if p.kind == SIGNED or p.kind == UNSIGNED:
         if not PyLong_CheckExact(<object> given):
             return False
-        number = PyLong_AsLongLongAndOverflow(<object> given, &overflow)
+        if not crossing_small(given, &number):
+            number = PyLong_AsLongLongAndOverflow(<object> given, &overflow)
         if overflow or number < p.low or number > p.high:
             return False
         word.integer = <uint64_t> number
@@ -341,7 +357,7 @@ cdef int64_t size_of(Function f, const Parameter *p, const crossing_word *words)
     return -2 if lost or stack[0] < 0 else stack[0]
 
 
-cdef object fill(Function f, PyObject **given, crossing_word *words):
+cdef inline object fill(Function f, PyObject **given, crossing_word *words):
     """The arguments into their words; returned is what must live as long as the call."""
     cdef int64_t elements[MOST_PARAMETERS]
     cdef int64_t expected
@@ -358,7 +374,10 @@ cdef object fill(Function f, PyObject **given, crossing_word *words):
             p = &f.parameters[i]
             if p.steps == 0 or elements[i] == UNKNOWN:
                 continue
-            expected = size_of(f, p, words)
+            if p.only_step != NOT_ONE:
+                expected = <int64_t> words[p.only_step].integer
+            else:
+                expected = size_of(f, p, words)
             if expected < 0 or elements[i] < expected:
                 f.refuse(i, elements[i], tuple([<int64_t> words[f.parameters[j].place].integer for j in range(f.count)]))
     return held
@@ -452,11 +471,9 @@ cdef int in_order(Function f, PyObject **given, Py_ssize_t count, tuple keywords
     for i in range(f.count):
         ordered[i] = given[i] if i < count else NULL
     for i in range(len(keywords)):
-        if keywords[i] not in f.names:
-            raise TypeError(f"{f.name}: expected the parameters {', '.join(f.names)}; found {keywords[i]!r}")
-        place = f.names.index(keywords[i])
-        if ordered[place] != NULL:
-            raise TypeError(f"{f.name}: expected each parameter once; found {keywords[i]!r} twice")
+        place = f.names.index(keywords[i]) if keywords[i] in f.names else -1
+        if place < 0 or ordered[place] != NULL:
+            raise TypeError(f"{f.name}: expected the parameters {', '.join(f.names)}, each once; found {keywords[i]!r}")
         ordered[place] = given[count + i]
     return 0
 
@@ -590,11 +607,14 @@ cdef class Calls:
         cdef PyObject *given[3]
         cdef ndarray first, target, one
         cdef bint like = result == "like"
+        cdef int out_type = NPY_INT64 if result == "place" else function.parameters[0].type_num
         cdef crossing_word *own
         cdef int sources[MOST_PARAMETERS]
+        cdef bint fitted # whether a constant array's length depends on those of the others
         calls.prepare(function, len(items))
         calls.outputs = [None] * len(items)
         calls.scalars = not like
+        fitted = False
         calls.held.append((items, fixed, out))
         j = 0
         for i in range(function.count):
@@ -605,6 +625,7 @@ cdef class Calls:
                 j += 1
                 if not takes_as_it_is(&function.parameters[i], <PyObject *> value, &constants[i], &elements[i]):
                     calls.held.append(converted(function, i, <PyObject *> value, &constants[i], &elements[i]))
+                fitted |= function.parameters[i].steps > 0 and elements[i] != UNKNOWN
         type_num = function.parameters[0].type_num
         for call in range(len(items)):
             item = items[call]
@@ -628,13 +649,13 @@ cdef class Calls:
             size = PyArray_SIZE(first)
             last = PyArray_DIMS(first)[PyArray_NDIM(first) - 1] if PyArray_NDIM(first) else 1
             if out is not None:
-                target = checked_target(out[call], first, like, NPY_INT64 if result == "place" else type_num, refuse, call)
+                target = checked_target(out[call], first, like, out_type, refuse, call)
                 for i in range(inputs):
                     check_apart(target, <ndarray> given[i], refuse, call)
             elif like:
                 target = new_like(first, type_num)
             else:
-                target = new_array(0, NULL, NPY_INT64 if result == "place" else type_num)
+                target = new_array(0, NULL, out_type)
             calls.outputs[call] = target
             calls.scalars |= PyArray_NDIM(target) == 0
             calls.elements += size
@@ -654,8 +675,9 @@ cdef class Calls:
                     own[i].integer = <uint64_t> PyArray_DATA(target)
                 else:
                     own[i] = constants[i]
-                words[function.parameters[i].place] = own[i]
-            if function.sized:
+            if fitted:
+                for i in range(function.count):
+                    words[function.parameters[i].place] = own[i]
                 for i in range(function.count):
                     if function.parameters[i].steps and elements[i] != UNKNOWN:
                         if elements[i] < size_of(function, &function.parameters[i], words):

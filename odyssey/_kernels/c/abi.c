@@ -1,4 +1,5 @@
-/* The C ABI of odyssey.h, but for the handles (mhc.c): from plain arrays and sizes to the drivers. */
+/* The C ABI of odyssey.h, but for the handles (mhc.c): from plain arrays and sizes to the drivers. Compiled for size: it computes
+ * nothing itself. */
 #include <odyssey/odyssey.h>
 #include <odyssey/runtime.h>
 
@@ -8,20 +9,6 @@
 
 #include <math.h>
 #include <string.h>
-
-const char *ody_status_text(ody_status status) {
-    switch (status) {
-    case ODY_OK: return "success";
-    case ODY_OUT_OF_MEMORY: return "out of memory";
-    case ODY_INVALID_DIMENSION: return "invalid dimension";
-    case ODY_NULL_POINTER: return "null pointer";
-    case ODY_COMPUTATION_ERROR: return "computation error: a weight is not finite, or the layer failed";
-    case ODY_INVALID_VALUE: return "invalid value: an option out of its range, or values for which there is no result";
-    case ODY_INVALID_INDEX: return "invalid index: a label or a row that does not exist";
-    case ODY_NOT_AVAILABLE: return "not available: an instruction set that this build or this machine lacks";
-    }
-    return "unknown status";
-}
 
 const char *ody_version(void) { return ODY_VERSION; }
 

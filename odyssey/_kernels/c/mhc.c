@@ -22,6 +22,20 @@ struct ody_mhc {
     ody_mhc_metrics metrics;
 };
 
+const char *ody_status_text(ody_status status) {
+    switch (status) {
+    case ODY_OK: return "success";
+    case ODY_OUT_OF_MEMORY: return "out of memory";
+    case ODY_INVALID_DIMENSION: return "invalid dimension";
+    case ODY_NULL_POINTER: return "null pointer";
+    case ODY_COMPUTATION_ERROR: return "computation error: a weight is not finite, or the layer failed";
+    case ODY_INVALID_VALUE: return "invalid value: an option out of its range, or values for which there is no result";
+    case ODY_INVALID_INDEX: return "invalid index: a label or a row that does not exist";
+    case ODY_NOT_AVAILABLE: return "not available: an instruction set that this build or this machine lacks";
+    }
+    return "unknown status";
+}
+
 static void *take(ody_mhc *mhc, size_t bytes) {
     void *memory;
     if (posix_memalign(&memory, ODY_VECTOR_BYTES, bytes ? bytes : ODY_VECTOR_BYTES) != 0) return NULL;

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from odyssey.bench.tables import Request, Section, crossing_hybrid, crossing_shared, crossing_stream
+from odyssey.bench.tables import (
+    Request,
+    Section,
+    crossing_costs,
+    crossing_direct,
+    crossing_hybrid,
+    crossing_jit,
+    crossing_proto,
+    crossing_shared,
+    crossing_stream,
+)
 
 __all__ = ["bridge"]
 
 PARTS: tuple[Callable[[Request], Iterator[Section]], ...] = (
+    crossing_direct.sections,
     crossing_stream.sections,
     crossing_shared.sections,
+    crossing_proto.sections,
+    crossing_jit.sections,
     crossing_hybrid.sections,
+    crossing_costs.sections,
 )
 
 

@@ -1,7 +1,7 @@
 """Arguments: from what Python has to what C wants, without a copy, or with an explanation.
 
-`crossing.pyx` passes what is exactly what was declared: an array of the very dtype, contiguous, writable where it must be; a
-Python number that fits. Everything else comes here.
+`crossing.pyx` passes what is exactly what was declared: an array of the very dtype, contiguous, writable where it must
+be; a Python number that fits. Everything else comes here.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Arguments:
         if parameter.kind == Kind.POINTER and parameter.ctype.item.kind != "void":
             raise DTypeError(
                 explain(f"{name}: expected {_wanted(parameter)}, found {type(value).__name__}",
-                        remedy=f"make one with library.ffi.new({parameter.ctype.cname!r}), or pass what a function returned")
+                        remedy=f"library.ffi.new({parameter.ctype.cname!r}), or pass what a function returned")
             )  # fmt: skip
         array = adopt(value, name)
         if parameter.type is not None:
@@ -107,7 +107,8 @@ class Arguments:
         parameter = declared.parameters[place]
         expected = elements(parameter, words)
         given = ", ".join(
-            f"{declared.parameters[one].name} = {words[one]}" for one in sorted({at for step, at in parameter.size if step == 1})
+            f"{declared.parameters[one].name} = {words[one]}"
+            for one in sorted({at for step, at in parameter.size if step == 1})
         )
         said = f"{parameter.size_text}{f' with {given}' if given else ''}"
         if expected is None or expected < 0:
@@ -149,7 +150,9 @@ class Arguments:
             )  # fmt: skip
         array = adopt(value, name)
         if array.dtype not in (np.int8, np.uint8, np.dtype("S1")):
-            raise DTypeError(f"{name}: expected a bytearray or an array of int8 or uint8, found {describe(array=array)}")
+            raise DTypeError(
+                f"{name}: expected a bytearray or an array of int8 or uint8, found {describe(array=array)}"
+            )
         return _laid_out(array, parameter, name)
 
     def _of_type(self, array: Array, row: types.Type, name: str) -> None:
@@ -191,8 +194,9 @@ def _laid_out(array: Array, parameter: Parameter, name: str) -> Array:
         )  # fmt: skip
     if parameter.writable and not array.flags.writeable:
         raise LayoutError(
-            explain(f"{name}: expected an array that can be written to, found a read-only one", describe(**{short: array}),
-                    f"pass a writable array, or declare const {parameter.ctype.item.cname} * if the function only reads")
+            explain(f"{name}: expected an array that can be written to, found a read-only one",
+                    describe(**{short: array}),
+                    f"pass a writable array, or declare const {parameter.ctype.item.cname} * if it is only read")
         )  # fmt: skip
     return array
 

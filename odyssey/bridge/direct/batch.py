@@ -1,8 +1,9 @@
 """Many small calls, one crossing: the calls are laid out first, then C goes through them without Python.
 
-A call on sixteen numbers is over before Python has made the next one ready. `batched` looks at all arrays first, lets the GIL go
-once, and runs one C loop over addresses and numbers that are ready; where there is enough to do, the threads of the pool share it.
-`prepare` keeps what was laid out, so that the same arrays, with other contents, cost nothing but the work.
+A call on sixteen numbers is over before Python has made the next one ready. `batched` looks at all arrays first, lets
+the GIL go once, and runs one C loop over addresses and numbers that are ready; where there is enough to do, the threads
+of the pool share it. `prepare` keeps what was laid out, so that the same arrays, with other contents, cost nothing but
+the work.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class _Op:
     """How an operation's arrays become the arguments of its C function.
 
     Attributes:
-        arguments: in C's order: `in0` to `in2`, `size` (all elements), `rows` and `last` (those of the last axis, and how many such
-            rows), `out`, `one`, or an option's name.
+        arguments: in C's order: `in0` to `in2`, `size` (all elements), `rows` and `last` (those of the last axis, and
+            how many such rows), `out`, `one`, or an option's name.
         options: their defaults.
         result: "like" in0, or "one" number, or "place", an int64.
         name: of the C function, where it is another.
@@ -52,17 +53,21 @@ class _Op:
         return sum(one.startswith("in") for one in self.arguments.split())
 
 
+_OF_ONE = (
+    "cos", "erf", "exp", "gelu", "hard_sigmoid", "hard_swish", "hard_tanh", "log", "log2", "mish", "reciprocal", "relu",
+    "relu6", "selu", "sigmoid", "silu", "sin", "sqrt", "tanh",
+)  # fmt: skip
+
+
 def _ops() -> dict[str, _Op]:
     table = {}
-    for name in (
-        "exp log log2 sqrt reciprocal sin cos erf relu relu6 hard_tanh hard_sigmoid hard_swish selu sigmoid tanh silu gelu mish"
-    ).split():
+    for name in _OF_ONE:
         table[name] = _Op("in0 size out")
-    for name in "add subtract multiply divide minimum maximum power".split():
+    for name in ["add", "subtract", "multiply", "divide", "minimum", "maximum", "power"]:
         table[name] = _Op("in0 in1 size out")
-    for name in "softmax log_softmax".split():
+    for name in ["softmax", "log_softmax"]:
         table[name] = _Op("in0 rows last out")
-    for name in "sum mean norm logsumexp max min".split():
+    for name in ["sum", "mean", "norm", "logsumexp", "max", "min"]:
         table[name] = _Op("in0 one size out", result="one")
     return table | {
         "argmax": _Op("in0 one size out", result="place"),
@@ -116,8 +121,8 @@ def _declaration(name: str, op: _Op, real: str, suffix: str) -> str:
 class Batch:
     """Calls that are laid out. Calling it makes them all, and returns the list of results.
 
-    The arrays are held, so their contents may change from one run to the next, but what was laid out is these very arrays. Results
-    are written to the same memory at each run.
+    The arrays are held, so their contents may change from one run to the next, but what was laid out is these very
+    arrays. Results are written to the same memory at each run.
     """
 
     def __init__(self, calls: crossing.Calls, chunk: int) -> None:
@@ -131,7 +136,8 @@ class Batch:
         """Makes the calls.
 
         Raises:
-            Exception: what the first call with a bad status raises; a note says which it was. All calls have been made by then.
+            Exception: what the first call with a bad status raises; a note says which it was. All calls have been made
+                by then.
         """
         self._calls.perform(self._chunk)
         return self._calls.results()
@@ -148,14 +154,15 @@ def batched(
     """Calls `op` once for each item, in one crossing.
 
     Args:
-        op: a function of `NativeLibrary`, or one of odyssey's operations on arrays: elementwise ones, activations, softmax and
-            log_softmax, rms_norm and layer_norm over the last axis, reductions of all elements.
-        calls: what each call is given: an array, or a tuple of arguments. Arrays of an odyssey operation are all float32 or all
-            float64 and those of one call of one shape; they differ in shape from call to call as they like. What is not
-            contiguous is copied for them.
+        op: a function of `NativeLibrary`, or one of odyssey's operations on arrays: elementwise ones, activations,
+            softmax and log_softmax, rms_norm and layer_norm over the last axis, reductions of all elements.
+        calls: what each call is given: an array, or a tuple of arguments. Arrays of an odyssey operation are all
+            float32 or all float64 and those of one call of one shape; they differ in shape from call to call as they
+            like. What is not contiguous is copied for them.
         out: of odyssey's operations, where to write: an array for each call.
-        parallel: whether the threads of the pool share the calls. For odyssey's operations the default is to do so where there is
-            enough work, so none may read what another writes; a library's function is called in order, on one thread.
+        parallel: whether the threads of the pool share the calls. For odyssey's operations the default is to do so
+            where there is enough work, so none may read what another writes; a library's function is called in order,
+            on one thread.
         options: of odyssey's operations, the same for all calls.
 
     Returns:
@@ -206,7 +213,11 @@ def prepare(
 
 
 def _of_arrays(
-    op: Callable[..., Any], items: list[Any], out: Sequence[Array] | None, parallel: bool | None, options: dict[str, Any]
+    op: Callable[..., Any],
+    items: list[Any],
+    out: Sequence[Array] | None,
+    parallel: bool | None,
+    options: dict[str, Any],
 ) -> Batch:
     import odyssey
 
@@ -221,10 +232,15 @@ def _of_arrays(
             )
         )
     if options.pop("axis", -1 if row.result == "like" else None) not in ((-1,) if row.result == "like" else (None,)):
-        raise TypeError(f"batched: {name} goes over {'the last axis' if row.result == 'like' else 'all elements'}; leave axis out")
+        raise TypeError(
+            f"batched: {name} goes over {'the last axis' if row.result == 'like' else 'all elements'}; leave axis out"
+        )
     unknown = set(options) - {key for key, _ in row.options}
     if unknown:
-        raise TypeError(f"batched: {name} has no option {', '.join(sorted(unknown))} here; it has {', '.join(k for k, _ in row.options) or 'none'}")
+        raise TypeError(
+            f"batched: {name} has no option {', '.join(sorted(unknown))} here; "
+            f"it has {', '.join(key for key, _ in row.options) or 'none'}"
+        )
     if out is not None and len(out) != len(items):
         raise ShapeError(f"batched: out must have an array for each of the {len(items)} calls, found {len(out)}")
     first = items[0] if items else np.empty(0, np.float32)
@@ -240,10 +256,18 @@ def _of_arrays(
             value = given[argument]
             if value is _REQUIRED:
                 raise TypeError(f"batched: {name} needs the option {argument}")
-            fixed.append(value if argument in _WEIGHTS else float(value))
+            fixed.append(value if argument in _WEIGHTS else float(value))  # type: ignore[arg-type]
     held = _Operands(name, kind)
     laid_out = crossing.Calls.of_arrays(
-        function, items, layout, fixed, row.inputs, row.result, held.take, held.refuse, None if out is None else list(out)
+        function,
+        items,
+        layout,
+        fixed,
+        row.inputs,
+        row.result,
+        held.take,
+        held.refuse,
+        None if out is None else list(out),
     )
     share = laid_out.elements >= SHARED if parallel is None else parallel
     return Batch(laid_out, _chunk(len(items)) if share else 0)
@@ -269,8 +293,8 @@ class _Operands:
         found = types.of(array)
         if found is not self._kind:
             raise DTypeError(
-                explain(f"{name}: expected {self._kind.name}, as the first array has, found {found.name}", describe(array=array),
-                        f"array.astype(numpy.{self._kind.name}), which copies")
+                explain(f"{name}: expected {self._kind.name}, as the first array has, found {found.name}",
+                        describe(array=array), f"array.astype(numpy.{self._kind.name}), which copies")
             )  # fmt: skip
         return np.require(array, requirements=["C", "A"])
 

@@ -1,7 +1,7 @@
 """C declarations, read: what each function takes and returns, and how that travels.
 
-The declarations are C, as a header has them after the preprocessor. Three things that C lets a parameter say are taken at
-their word, because they are what decides whether an array may be passed:
+The declarations are C, as a header has them after the preprocessor. Three things that C lets a parameter say are taken
+at their word, because they are what decides whether an array may be passed:
 
 - `const float *x` takes a read-only array, `float *x` must have a writable one;
 - `float x[n]`, `float x[rows * columns]`: at least so many elements, `n` being another parameter;
@@ -41,7 +41,7 @@ class Kind(IntEnum):
     POINTER = 7
     STATUS = 8
     OTHER = 9
-    """What only cffi can pass: structs by value, characters, complex numbers, callbacks."""
+    """What only cffi can pass: structs by value, characters, callbacks."""
 
 
 class Step(IntEnum):
@@ -137,14 +137,15 @@ class Declarations:
     constants: frozenset[str] = frozenset()
 
 
-_NULLABLE = "_Atomic"  # what stands in for _Nullable while the text is parsed: a qualifier that may stand in the same places
+# What stands in for _Nullable while the text is parsed: a qualifier that may stand in the same places.
+_NULLABLE = "_Atomic"
 _DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)[ \t]+(\S.*?)[ \t]*$", re.M)
 _DIRECTIVE = re.compile(r"^[ \t]*#.*$", re.M)
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
-_STANDARD = (
-    "int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t intptr_t uintptr_t size_t ssize_t ptrdiff_t "
-    "wchar_t bool FILE"
-).split()  # fmt: skip
+_STANDARD = [
+    "int8_t", "int16_t", "int32_t", "int64_t", "uint8_t", "uint16_t", "uint32_t", "uint64_t", "intptr_t", "uintptr_t",
+    "size_t", "ssize_t", "ptrdiff_t", "wchar_t", "bool", "FILE",
+]  # fmt: skip
 _STEPS = {"+": Step.ADD, "-": Step.SUBTRACT, "*": Step.MULTIPLY, "/": Step.DIVIDE}
 _MOST_STEPS = 31
 
@@ -231,7 +232,7 @@ class _Reader:
         names = set(self._constants)
 
         class Enums(self._ast.NodeVisitor):  # type: ignore[misc, name-defined]
-            def visit_Enumerator(self, node: Any) -> None:  # noqa: N802
+            def visit_Enumerator(self, node: Any) -> None:
                 names.add(node.name)
 
         Enums().visit(self._tree)
@@ -246,7 +247,9 @@ class _Reader:
         if len(given) == 1 and self._is_void(given[0]):
             given.clear()
         result = function.type.type
-        name = " ".join(result.type.names) if isinstance(getattr(result, "type", None), self._ast.IdentifierType) else ""
+        name = (
+            " ".join(result.type.names) if isinstance(getattr(result, "type", None), self._ast.IdentifierType) else ""
+        )
         said = [self._taken(one, place) for place, one in enumerate(given)]
         function.storage, function.funcspec = [], []
         pointer = re.sub(rf"\b{function.name}\b(?=\()", "(*)", self._write(function), count=1)
@@ -287,7 +290,7 @@ class _Reader:
             if names[0] not in self._typedefs:
                 return False
             inner = self._typedefs[names[0]]
-        return "const" in getattr(inner, "quals", [])
+        return "const" in list(getattr(inner, "quals", []))
 
     def functions(self) -> Iterator[Declared]:
         """The functions, once cffi knows the types."""
@@ -380,8 +383,11 @@ def _travels(ffi: Any, ctype: Any) -> tuple[Kind, int, types.Type | None]:
     return (Kind.SIGNED if np.dtype(row.name).kind == "i" else Kind.UNSIGNED), 8 * row.bytes, row
 
 
+_COMPLEX = {"_cffi_float_complex_t": "float _Complex", "_cffi_double_complex_t": "double _Complex"}  # cffi's names
+
+
 def _row(ctype: Any) -> types.Type | None:
     try:
-        return types.from_c(ctype.cname)
+        return types.from_c(_COMPLEX.get(ctype.cname, ctype.cname))
     except DTypeError:
         return None

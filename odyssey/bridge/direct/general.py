@@ -1,7 +1,7 @@
 """Calls by cffi: of what travels neither in a register nor in a word of the stack.
 
-Structs by value, variadic functions, callbacks, complex numbers and characters, more arguments than there is room for, and
-machines whose conventions `crossing.pyx` does not know. The same checks, some hundred nanoseconds more.
+Structs by value, variadic functions, callbacks, characters, more arguments than there is room for, and all functions on
+machines whose conventions `crossing.pyx` does not know. The same checks, some microseconds more.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 from odyssey.bridge.direct.arguments import Arguments, elements
 from odyssey.bridge.direct.declarations import Declared, Kind, Parameter
-from odyssey.errors import DTypeError
 from odyssey.typing import Array
 
 __all__ = ["general_call"]
@@ -107,6 +106,4 @@ def _passed(ffi: Any, parameter: Parameter, value: object) -> object:
     if isinstance(value, int):
         return ffi.cast(parameter.ctype, value)
     array: Array = value  # type: ignore[assignment]
-    if not hasattr(array, "ctypes"):
-        raise DTypeError(f"{parameter.name}: expected an array, found {type(value).__name__}")
     return ffi.cast(parameter.ctype, array.ctypes.data)

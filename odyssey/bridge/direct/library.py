@@ -8,13 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from odyssey import errors
 from odyssey._kernels import crossing
 from odyssey.bridge.direct import search
 from odyssey.bridge.direct.arguments import Arguments
 from odyssey.bridge.direct.declarations import Declarations, Declared, Kind, Parameter, read
 from odyssey.bridge.direct.general import general_call
 from odyssey.bridge.direct.status import Status, exception
-from odyssey.errors import OdysseyError, explain
+from odyssey.errors import FormatError, OdysseyError
 
 __all__ = ["MissingSymbolError", "NativeLibrary"]
 
@@ -26,10 +27,10 @@ class MissingSymbolError(OdysseyError, AttributeError):
 class NativeLibrary:
     """A shared library whose declared functions are attributes.
 
-    Arrays go to C as pointers, after a look at what C would not look at: the dtype, whether elements are adjacent and aligned,
-    whether there are as many as the declaration says, whether they may be written to. Nothing is copied and nothing is
-    converted: float64 for `float *` is an error, and so is 300 for `uint8_t`. The GIL is let go for the call, and what was passed
-    lives until it returns.
+    Arrays go to C as pointers, after a look at what C would not look at: the dtype, whether elements are adjacent and
+    aligned, whether there are as many as the declaration says, whether they may be written to. Nothing is copied and
+    nothing is converted: float64 for `float *` is an error, and so is 300 for `uint8_t`. The GIL is let go for the
+    call, and what was passed lives until it returns.
 
     ===========================  =============================================================================
     declared                     takes
@@ -46,18 +47,19 @@ class NativeLibrary:
     a function pointer           a Python function, for the call alone; `library.ffi.callback` for longer
     ===========================  =============================================================================
 
-    A result that is a number is a Python number, `const char *` a str, another pointer cffi's; NULL is None. Constants, of enums
-    and `#define`, are attributes too; `library.lib` is cffi's view of the library, with its global variables.
+    A result that is a number is a Python number, `const char *` a str, another pointer cffi's; NULL is None. Constants,
+    of enums and `#define`, are attributes too; `library.lib` is cffi's view of the library, with its global variables.
 
     Args:
         name: a path, or a name that is looked for as `odyssey.bridge.direct.search` describes.
-        declarations: C declarations, as `odyssey.bridge.direct.declarations` describes; or the path of a file with them.
+        declarations: C declarations, as `odyssey.bridge.direct.declarations` describes; or the path of a file with
+            them.
         package: a Python package, in whose folder a bare name is looked for first.
-        status: for the name of a result's type, or of a function, what its codes mean: such functions return None on success
-            and raise the exception of any other code.
+        status: for the name of a result's type, or of a function, what its codes mean: such functions return None on
+            success and raise the exception of any other code.
         explain: a declared function `const char *f(code)`, which says a code in words.
-        keep_gil: functions, or True for all, that are called with the GIL held: for work of some nanoseconds, which the change of
-            hands would double. Such a function must not wait for another thread.
+        keep_gil: functions, or True for all, that are called with the GIL held: for work of some nanoseconds, which the
+            change of hands would double. Such a function must not wait for another thread.
 
     Raises:
         FileNotFoundError: there is no such library; every place tried is listed.
@@ -102,6 +104,9 @@ class NativeLibrary:
         self.ffi = found.ffi
         self.lib, self.path = search.load(found.ffi, name, package)
         self._declared = found.functions
+        taken = sorted({"ffi", "lib", "path"} & {*found.functions, *found.constants})
+        if taken:
+            raise FormatError(f"declarations: {', '.join(taken)}: the library's object has an attribute of that name")
         addresses = dict(self._addresses(found))
         tables = _tables(found, dict(status or {}))
         kept = set(found.functions) if keep_gil is True else set(keep_gil or ())
@@ -112,7 +117,9 @@ class NativeLibrary:
         describe = _describer(found, self.lib, explain)
         for declared in found.functions.values():
             table = tables.get(declared.name)
-            setattr(self, declared.name, self._callable(declared, addresses, table, describe, declared.name not in kept))
+            setattr(
+                self, declared.name, self._callable(declared, addresses, table, describe, declared.name not in kept)
+            )
 
     def _addresses(self, found: Declarations) -> Iterator[tuple[str, int]]:
         missing = []
@@ -123,9 +130,9 @@ class NativeLibrary:
                 missing.append(name)
         if missing:
             raise MissingSymbolError(
-                explain(
+                errors.explain(
                     f"{self.path}: expected the functions that are declared; it lacks {', '.join(missing)}",
-                    remedy="nm -D --defined-only shows what it has; C++ functions need extern \"C\"",
+                    remedy='nm -D --defined-only shows what it has; C++ functions need extern "C"',
                 )
             )
 
@@ -195,13 +202,17 @@ def _tables(found: Declarations, status: dict[str, Mapping[int, Status]]) -> dic
         for key in (declared.name, declared.result_name):
             if key in status:
                 if declared.result not in (Kind.SIGNED, Kind.UNSIGNED):
-                    raise MissingSymbolError(f"status: expected functions that return an integer, found {declared.text}")
+                    raise MissingSymbolError(
+                        f"status: expected functions that return an integer, found {declared.text}"
+                    )
                 tables[declared.name] = status[key]
                 used.add(key)
                 break
     unused = sorted(set(status) - used)
     if unused:
-        raise MissingSymbolError(f"status: expected a result's type or a function that is declared, found {', '.join(unused)}")
+        raise MissingSymbolError(
+            f"status: expected a result's type or a function that is declared, found {', '.join(unused)}"
+        )
     return tables
 
 

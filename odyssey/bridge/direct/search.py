@@ -1,13 +1,14 @@
 """Where a library is looked for.
 
-A path, or a name with a folder in it, is that file and no other. A bare name (`"blas"`, `"libblas.so"`) is looked for in
+A path, or a name with a folder in it, is that file and no other. A bare name (`"blas"`, `"libblas.so"`) is looked
+for in
 
 1. the folder of a Python package, where one is named: libraries that a wheel brings along;
 2. the folders of the environment variable ODYSSEY_LIBRARY_PATH, in their order;
 3. where the system looks: LD_LIBRARY_PATH or DYLD_LIBRARY_PATH, the loader's cache and its folders; PATH on Windows.
 
-under the names that the platform gives libraries: `libNAME.so` on Linux, `libNAME.dylib` on macOS, `NAME.dll` on Windows, and
-NAME itself. The first that can be loaded is it.
+under the names that the platform gives libraries: `libNAME.so` on Linux, `libNAME.dylib` on macOS, `NAME.dll` on
+Windows, and NAME itself. The first that can be loaded is it.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ def file_names(name: str, platform: str = sys.platform) -> list[str]:
     """What a library of that name may be called, likeliest first.
 
     Example:
-        >>> file_names("mylib", "linux"), file_names("mylib", "darwin"), file_names("mylib", "win32")
-        (['libmylib.so', 'mylib.so'], ['libmylib.dylib', 'libmylib.so', 'mylib.dylib', 'mylib.so'], ['mylib.dll', 'libmylib.dll'])
+        >>> file_names("mylib", "linux"), file_names("mylib", "win32")
+        (['libmylib.so', 'mylib.so'], ['mylib.dll', 'libmylib.dll'])
         >>> file_names("libm.so.6", "linux")
         ['libm.so.6']
-    """  # noqa: E501
+    """
     suffixes = _SUFFIXES.get(platform, (".so",))
     if name.endswith(suffixes) or any(f"{suffix}." in name for suffix in suffixes):
         return [name]

@@ -14,8 +14,9 @@ from struct import Struct
 from typing import Any
 
 from odyssey.bridge.proto.schema import LARGEST, messages, parse
-from odyssey.bridge.proto.tensors import ALIGNMENT, Elements, Gathered
+from odyssey.bridge.proto.tensors import Elements, Gathered
 from odyssey.errors import FormatError
+from odyssey.serialization.arrays import ALIGNMENT
 
 __all__ = ["FIXED", "MAGIC", "PREFIX", "Head", "assemble", "open_document", "read_head"]
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from odyssey.bridge.proto.schema import messages
-from odyssey.bridge.proto.tensors import Elements, Gathered, as_array, read_tensor, write_tensor
+from odyssey.bridge.proto.tensors import Elements, Gathered, read_tensor, write_tensor
 from odyssey.errors import DTypeError, FormatError
 from odyssey.protocols import Serializable
+from odyssey.serialization.arrays import as_array
 from odyssey.typing import Array
 
 __all__ = ["CLASSES", "KEPT", "Checkpoint", "Layer", "Model", "ModelConfig", "from_message", "to_message"]

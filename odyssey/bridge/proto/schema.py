@@ -13,13 +13,16 @@ from typing import Any
 
 from odyssey.config import get_protos
 
-__all__ = ["DEEPEST", "LARGEST", "describes", "load_classes", "messages", "parse"]
+__all__ = ["A_MESSAGE", "DEEPEST", "LARGEST", "describes", "load_classes", "messages", "parse"]
 
 LARGEST = 2**31 - 1
 """Bytes that a message may have: Protocol Buffers count them in 32 bits."""
 
 DEEPEST = 40
 """How deep values may be nested: Protocol Buffers stop at 100 messages within each other, and a list is two."""
+
+A_MESSAGE = 10
+"""As how many levels of nesting one of our messages counts, whose own nesting Protocol Buffers begin to count anew."""
 
 
 @cache

@@ -11,23 +11,11 @@ import numpy as np
 
 from odyssey.bridge.proto.schema import LARGEST
 from odyssey.bridge.types import TYPES, Type, of
-from odyssey.errors import DTypeError, FormatError
+from odyssey.errors import FormatError
+from odyssey.serialization.arrays import ALIGNMENT, array_over, flat_bytes
 from odyssey.typing import Array
 
-__all__ = [
-    "ALIGNMENT",
-    "Elements",
-    "Gathered",
-    "as_array",
-    "check_truths",
-    "describe_tensor",
-    "flat_bytes",
-    "read_tensor",
-    "write_tensor",
-]
-
-ALIGNMENT = 64
-"""Tensors begin at multiples of so many bytes: a cache line, and the widest vector that kernels load."""
+__all__ = ["Elements", "Gathered", "describe_tensor", "read_tensor", "write_tensor"]
 
 _BY_NUMBER = {row.proto: row for row in TYPES.values()}
 _WIDTHS = {"float_data": "f4", "double_data": "f8", "int32_data": "i4", "int64_data": "i8", "uint64_data": "u8"}
@@ -59,6 +47,7 @@ class Elements:
     def __init__(self, parts: Sequence[tuple[int, memoryview]] = ()) -> None:
         self.parts = parts
         self.total = sum(len(part) for _, part in parts)
+        self.depth = 0  # of messages within messages
         self._joined = 0
 
     def find(self, offset: int, length: int) -> memoryview:
@@ -84,32 +73,6 @@ class Elements:
             at += len(piece)
         whole.flags.writeable = not pieces[0].readonly
         return memoryview(whole.data)
-
-
-def as_array(value: Any) -> Array | None:
-    """The array of a value that is one: an ndarray, a Tensor, a TypedTensor; None for others.
-
-    Raises:
-        DTypeError: a masked array, whose mask would be lost.
-    """
-    if isinstance(value, np.ndarray):
-        if isinstance(value, np.ma.MaskedArray):
-            raise DTypeError(
-                "the bridge: expected an array without a mask, found a masked array\n"
-                "  write both: {'data': array.data, 'mask': numpy.ma.getmaskarray(array)}"
-            )
-        return np.asarray(value)
-    from odyssey._kernels.tape import TensorBase
-    from odyssey._kernels.typed import TypedTensor
-
-    if isinstance(value, TensorBase):
-        return np.asarray(value.data)
-    return np.asarray(value.numpy()) if isinstance(value, TypedTensor) else None
-
-
-def flat_bytes(array: Array) -> Array:
-    """The elements as bytes, (array.nbytes,) uint8, in C order: the array's own memory if it lies so, else a copy."""
-    return np.asarray(array, order="C").reshape(-1).view(np.uint8)
 
 
 def describe_tensor(message: Any, row: Type, shape: tuple[int, ...]) -> None:
@@ -150,39 +113,17 @@ def read_tensor(message: Any, elements: Elements) -> Array:
             f"proto: expected a tensor's dtype from {min(_BY_NUMBER)} to {max(_BY_NUMBER)}, found {message.dtype}\n"
             "  a later odyssey may have written it: update this one"
         )
-    if any(length < 0 for length in shape):
-        raise FormatError(f"proto: expected a shape without negative lengths, found {shape}")
     filled = [field.name for field, _ in message.ListFields() if field.name == "data" or field.name.endswith("_data")]
-    nbytes = prod(shape) * row.bytes
     raw: Any
     if message.length:
         if filled:
-            raise FormatError(
-                f"proto: expected a tensor's elements in one place, found them in payload and {filled[0]}"
-            )
+            raise FormatError(f"proto: expected elements in one place, found them in the payload and {filled[0]}")
         raw = elements.find(message.offset, message.length)
     elif filled and filled != ["data"]:
         return _numbers(message, filled, row, shape)
     else:
         raw = message.data
-    if len(raw) != nbytes:
-        raise FormatError(f"proto: expected {nbytes} bytes for {shape} {row.name}, found {len(raw)}")
-    try:
-        array = np.ndarray(shape, _dtype(message.dtype), raw)
-    except (ValueError, OverflowError) as error:  # more axes, or longer empty ones, than NumPy has
-        raise FormatError(f"proto: expected a shape that NumPy can have, found {shape} ({error})") from None
-    return check_truths(array) if row.name == "bool" else array
-
-
-def check_truths(array: Array) -> Array:
-    """The array itself, if each of its bytes is a truth value: NumPy and compilers rely on nothing but 0 and 1.
-
-    Raises:
-        FormatError: one is not.
-    """
-    if array.size and (worst := int(array.view(np.uint8).max())) > 1:
-        raise FormatError(f"a bool array: expected bytes of 0 and 1, found {worst}")
-    return array
+    return array_over(raw, _dtype(message.dtype), shape)
 
 
 def _numbers(message: Any, filled: list[str], row: Type, shape: tuple[int, ...]) -> Array:

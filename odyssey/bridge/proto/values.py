@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from odyssey.bridge.proto import model
-from odyssey.bridge.proto.schema import DEEPEST, describes, messages, parse
-from odyssey.bridge.proto.tensors import Elements, Gathered, as_array, read_tensor, write_tensor
+from odyssey.bridge.proto.schema import A_MESSAGE, DEEPEST, describes, messages, parse
+from odyssey.bridge.proto.tensors import Elements, Gathered, read_tensor, write_tensor
 from odyssey.errors import DTypeError, FormatError
+from odyssey.serialization.arrays import as_array, unicode
 from odyssey.serialization.values import Record, Symbol
 
-__all__ = ["Unknown", "read_named", "read_value", "unicode", "write_named", "write_value"]
+__all__ = ["Unknown", "read_named", "read_value", "write_named", "write_value"]
 
 _URL = "type.googleapis.com/"  # what Any puts before the name of a type
 _OURS = {f"odyssey.{name}": name for name in model.CLASSES.values()}
@@ -80,7 +81,7 @@ def write_value(message: Any, value: Any, gathered: Gathered | None, depth: int 
         message.MergeFromString(value.message)
         message.name = name
     elif kind in model.CLASSES:
-        named = partial(write_named, gathered=gathered, depth=depth + 2)
+        named = partial(write_named, gathered=gathered, depth=depth + A_MESSAGE)
         _write_message(message, model.to_message(value, gathered, named))
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         _write_object(message, value, gathered, depth)
@@ -206,22 +207,6 @@ def _write_message(message: Any, value: Any) -> None:
     message.message.value = value.SerializeToString()
 
 
-def unicode(text: str) -> str:
-    """The text itself, if Protocol Buffers can hold it.
-
-    Raises:
-        ValueError: it has half a surrogate pair.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(
-            f"proto: expected text that is Unicode, found {text!r}\n"
-            "  bytes hold any: text.encode('utf-8', 'surrogatepass')"
-        ) from None
-    return text
-
-
 _WRITERS: dict[type, Callable[[Any, Any, Any, int], None]] = {
     type(None): _write_none,
     bool: _write_boolean,
@@ -293,8 +278,13 @@ def _read_pairs(message: Any, elements: Elements) -> dict[Any, Any]:
 def _read_message(message: Any, elements: Elements) -> Any:
     name = message.type_url.rpartition("/")[2]
     if name in _OURS:
+        elements.depth += A_MESSAGE
+        if elements.depth > DEEPEST:
+            raise FormatError(f"proto: expected messages nested at most {DEEPEST // A_MESSAGE} deep, found more")
         inner = parse(getattr(messages(), _OURS[name]), message.value, "proto")
-        return model.from_message(inner, elements, partial(read_named, elements=elements))
+        found = model.from_message(inner, elements, partial(read_named, elements=elements))
+        elements.depth -= A_MESSAGE
+        return found
     from google.protobuf import descriptor_pool, message_factory
 
     try:  # one that the program has compiled for itself

@@ -26,21 +26,49 @@ class Call:
 class Conv2d(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_size_t)
-        for name in "batch channels height width outputs kernel_h kernel_w stride_y stride_x padding_y padding_x dilation_y dilation_x groups".split()
+        for name in [
+            "batch",
+            "channels",
+            "height",
+            "width",
+            "outputs",
+            "kernel_h",
+            "kernel_w",
+            "stride_y",
+            "stride_x",
+            "padding_y",
+            "padding_x",
+            "dilation_y",
+            "dilation_x",
+            "groups",
+        ]
     ] + [("activation", ctypes.c_int)]
 
 
 class Pool2d(ctypes.Structure):
     _fields_ = [
         (name, ctypes.c_size_t)
-        for name in "planes height width kernel_h kernel_w stride_y stride_x padding_y padding_x".split()
+        for name in [
+            "planes",
+            "height",
+            "width",
+            "kernel_h",
+            "kernel_w",
+            "stride_y",
+            "stride_x",
+            "padding_y",
+            "padding_x",
+        ]
     ]
 
 
 class AttentionShape(ctypes.Structure):
     _fields_ = [
-        (name, ctypes.c_size_t) for name in "batch heads key_heads queries keys depth value_depth".split()
-    ] + [("causal", ctypes.c_int), ("scale", ctypes.c_double)]
+        (name, ctypes.c_size_t) for name in ["batch", "heads", "key_heads", "queries", "keys", "depth", "value_depth"]
+    ] + [
+        ("causal", ctypes.c_int),
+        ("scale", ctypes.c_double),
+    ]
 
 
 def library() -> ctypes.CDLL:
@@ -189,8 +217,12 @@ def _rows(real: Any, numbers: Any, simple: Any, rng: np.random.Generator) -> Ite
 
     for heat in (0.0, 0.7):
         yield simple("sample", [logits, uniform], [20, 300, heat], od.sample(logits, heat, generator()))
-        yield simple("topk_sample", [logits, uniform], [20, 300, 17, heat], od.topk_sample(logits, 17, heat, generator()))
-        yield simple("topp_sample", [logits, uniform], [20, 300, 0.6, heat], od.topp_sample(logits, 0.6, heat, generator()))
+        yield simple(
+            "topk_sample", [logits, uniform], [20, 300, 17, heat], od.topk_sample(logits, 17, heat, generator())
+        )
+        yield simple(
+            "topp_sample", [logits, uniform], [20, 300, 0.6, heat], od.topp_sample(logits, 0.6, heat, generator())
+        )
 
 
 def _products(real: Any, numbers: Any, simple: Any) -> Iterator[Call]:
@@ -214,7 +246,9 @@ def _products(real: Any, numbers: Any, simple: Any) -> Iterator[Call]:
         x, w, b = numbers(2, channels, 12, 13), numbers(outputs, channels // groups, kernel, kernel), numbers(outputs)
         options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
         y = od.conv2d(x, w, b, activation="relu", **options)
-        shape = Conv2d(2, channels, 12, 13, outputs, *[kernel] * 2, *[stride] * 2, *[padding] * 2, *[dilation] * 2, groups, 1)
+        shape = Conv2d(
+            2, channels, 12, 13, outputs, *[kernel] * 2, *[stride] * 2, *[padding] * 2, *[dilation] * 2, groups, 1
+        )
         yield simple("conv2d", [x, w, b, shape], [], y)
         g = numbers(*y.shape)
         yield simple("conv2d_backward_input", [g, w, shape], [], od.conv2d_backward_input(g, w, x.shape, **options))
@@ -270,18 +304,37 @@ def _steps(real: Any, numbers: Any) -> Iterator[Call]:
         theirs = [None if array is None else array.copy() for array in [param, *state]]
         op(theirs[0], grad, *theirs[1:], *args, **options)
         written = [array for array in ours if array is not None]
-        return Call(name, [ours[0], grad, *ours[1:], 500, *rest], written, [array for array in theirs if array is not None])
+        return Call(
+            name, [ours[0], grad, *ours[1:], 500, *rest], written, [array for array in theirs if array is not None]
+        )
 
     yield step("sgd_step", [None], [0.1, 0.0, 0.0, 0.01, 0, 0], od.sgd_step, lr=0.1, weight_decay=0.01)
     for first in (0, 1):
-        options = {"lr": 0.1, "momentum": 0.9, "dampening": 0.2, "weight_decay": 0.01, "nesterov": True, "first": bool(first)}
+        options = {
+            "lr": 0.1,
+            "momentum": 0.9,
+            "dampening": 0.2,
+            "weight_decay": 0.01,
+            "nesterov": True,
+            "first": bool(first),
+        }
         yield step("sgd_step", [one], [0.1, 0.9, 0.2, 0.01, 1, first], od.sgd_step, **options)
     adam = [7, 0.01, 0.8, 0.99, 1e-7, 0.1]
     yield step("adam_step", [one, two], adam, od.adam_step, *adam)
     yield step("adamw_step", [one, two], adam, od.adamw_step, *adam)
     for grad_avg in (None, two):
         for buffer, momentum in ((None, 0.0), (three, 0.9)):
-            yield step("rmsprop_step", [one, grad_avg, buffer], [0.1, 0.9, 1e-6, 0.01, momentum], od.rmsprop_step, 0.1, 0.9, 1e-6, 0.01, momentum)
+            yield step(
+                "rmsprop_step",
+                [one, grad_avg, buffer],
+                [0.1, 0.9, 1e-6, 0.01, momentum],
+                od.rmsprop_step,
+                0.1,
+                0.9,
+                1e-6,
+                0.01,
+                momentum,
+            )
     yield step("adagrad_step", [one], [3, 0.1, 0.2, 1e-6, 0.01], od.adagrad_step, 3, 0.1, 0.2, 1e-6, 0.01)
     for most in (0.5, 1e6):
         ours = [numbers(30), numbers(7)]

@@ -19,7 +19,9 @@ HEADER = Path(od.get_include(), "odyssey", "operations.h")
 
 def declared() -> set[str]:
     text = HEADER.read_text()
-    return set(re.findall(r"ODY_OP\((\w+)\)", text)) - {"name"} | set(re.findall(r"^ODY_(?:UN|BIN)ARY\((\w+)\)", text, re.M))
+    return set(re.findall(r"ODY_OP\((\w+)\)", text)) - {"name"} | set(
+        re.findall(r"^ODY_(?:UN|BIN)ARY\((\w+)\)", text, re.M)
+    )
 
 
 @pytest.mark.parametrize("real", [np.float32, np.float64], ids=["f32", "f64"])
@@ -134,10 +136,17 @@ def test_sizes_of_images_are_checked():
     def status(name, *arguments):
         return perform(lib, Call(name, list(arguments), [], []), np.float32)
 
-    good = dict(batch=1, channels=2, height=4, width=4, outputs=2, kernel_h=3, kernel_w=3, stride_y=1, stride_x=1,
-                dilation_y=1, dilation_x=1, groups=1)  # fmt: skip
+    ones = ["batch", "stride_y", "stride_x", "dilation_y", "dilation_x", "groups"]
+    good = dict.fromkeys(ones, 1) | {"channels": 2, "height": 4, "width": 4, "outputs": 2, "kernel_h": 3, "kernel_w": 3}
     x = np.ones(64, np.float32)
-    for change in ({"kernel_h": 5}, {"kernel_w": 0}, {"stride_y": 0}, {"groups": 0}, {"groups": 3}, {"padding_y": 1 << 40}):
+    for change in (
+        {"kernel_h": 5},
+        {"kernel_w": 0},
+        {"stride_y": 0},
+        {"groups": 0},
+        {"groups": 3},
+        {"padding_y": 1 << 40},
+    ):
         assert status("conv2d", x, x, None, Conv2d(**(good | change)), x) == DIMENSION
         assert status("conv2d_backward_input", x, x, Conv2d(**(good | change)), x) == DIMENSION
         assert status("conv2d_backward_weight", x, x, Conv2d(**(good | change)), x) == DIMENSION
@@ -175,7 +184,9 @@ def test_calls_from_many_threads_at_once_have_the_same_bits():
 
     def one(_):
         out = np.empty_like(x)
-        lib.ody_softmax_f32(ctypes.c_void_p(x.ctypes.data), ctypes.c_size_t(4), ctypes.c_size_t(LONG), ctypes.c_void_p(out.ctypes.data))
+        lib.ody_softmax_f32(
+            ctypes.c_void_p(x.ctypes.data), ctypes.c_size_t(4), ctypes.c_size_t(LONG), ctypes.c_void_p(out.ctypes.data)
+        )
         return out.tobytes() == expected.tobytes()
 
     with ThreadPoolExecutor(4) as pool:
@@ -197,9 +208,13 @@ def test_the_library_refers_to_no_symbol_of_python():
     nm = shutil.which("nm")
     if nm is None:
         pytest.skip("needs nm, of binutils")
-    undefined = subprocess.run([nm, "-D", "--undefined-only", od.library_path()], check=True, capture_output=True, text=True).stdout
+    undefined = subprocess.run(
+        [nm, "-D", "--undefined-only", od.library_path()], check=True, capture_output=True, text=True
+    ).stdout
     assert not re.findall(r"\b_?Py\w+", undefined)
-    defined = subprocess.run([nm, "-D", "--defined-only", od.library_path()], check=True, capture_output=True, text=True).stdout
+    defined = subprocess.run(
+        [nm, "-D", "--defined-only", od.library_path()], check=True, capture_output=True, text=True
+    ).stdout
     names = {line.split()[-1] for line in defined.splitlines()}
     visible = set()
     for header in ("odyssey.h", "runtime.h"):
@@ -224,7 +239,15 @@ def test_the_header_compiles_alone(compiler, language, tmp_path):
 def test_a_c_program_gets_the_bits_of_python_on_every_instruction_set(compiler, tmp_path):
     program = tmp_path / "use"
     folder = str(Path(od.library_path()).parent)
-    command = [compiler, "-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{od.get_include()}", str(HERE / "use_odyssey.c")]
+    command = [
+        compiler,
+        "-std=c11",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        f"-I{od.get_include()}",
+        str(HERE / "use_odyssey.c"),
+    ]
     subprocess.run([*command, od.library_path(), f"-Wl,-rpath,{folder}", "-lm", "-o", str(program)], check=True)
     x = (np.arange(21, dtype=np.float32) / 8 - 1).reshape(3, 7)
     hidden = od.linear(x, x[:2] * 2, None, "gelu")

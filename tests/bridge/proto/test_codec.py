@@ -20,7 +20,7 @@ from same import same
 
 import odyssey as od
 from odyssey.bridge import proto
-from odyssey.bridge.proto import codec, document
+from odyssey.bridge.proto import codec, document, schema
 from odyssey.bridge.types import TYPES
 from odyssey.errors import DTypeError, FormatError
 
@@ -383,7 +383,7 @@ class Text(str):
         (np.longdouble(1), "expected one of"), (enum.Flag("F", "A B")(3), "value.value"), (range(3), "make a dataclass"), ({"a": np.zeros(2, "M8[s]")}, "expected one of"),
         (Exception, "make a dataclass"), (proto.Model([proto.Layer("a", parameters={"w": 1})]), "expected arrays"),
     ],
-    ids=repr,
+    ids=lambda one: one if isinstance(one, str) else type(one).__name__,
 )  # fmt: skip
 def test_what_would_not_come_back_is_refused_with_a_remedy(bad, says):
     for value in (bad, {"a": [bad]}):
@@ -443,7 +443,7 @@ def test_only_bytes_are_loaded():
 
 
 def test_documents_of_one_structure_differ_in_their_elements_alone():
-    codec._seen.clear()
+    codec.forget()
     one, two = ({"a": np.full(5, value), "b": np.arange(3) * value} for value in (1.0, 2.0))
     a, b = proto.dumps(one), proto.dumps(two)
     for data, value in ((a, one), (b, two), (a, one)):
@@ -454,11 +454,24 @@ def test_documents_of_one_structure_differ_in_their_elements_alone():
             proto.loads(cut)
 
 
+def test_one_array_after_another_of_its_structure():
+    codec.forget()
+    arrays = [np.full((80, 80), value) for value in (1.0, 2.0)]
+    for array in arrays * 2:
+        data = proto.dumps(array)
+        assert same(proto.loads(data), array)
+        assert same(proto.loads(data, np.ndarray), array)
+        for cut in (data[:-1], data + b"x", data[:128], data[:127]):
+            with pytest.raises(FormatError):
+                proto.loads(cut)
+    assert len(codec._single) == 1
+
+
 def test_what_is_remembered_is_bounded():
-    codec._seen.clear()
+    codec.forget()
     for i in range(1, 200):
         proto.loads(proto.dumps(np.zeros(i)))
-    assert len(codec._seen) <= 64
+    assert len(codec._single) <= len(codec._seen) <= 64
     many = {str(i): np.zeros(1) for i in range(300)}
     assert same(proto.loads(proto.dumps(many)), many)
     assert same(proto.loads(proto.dumps({"x" * 20000: np.ones(3)})), {"x" * 20000: np.ones(3)})
@@ -507,6 +520,15 @@ except ImportError as error:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "said\n"
+
+
+def test_the_error_comes_when_messages_are_first_needed(monkeypatch):
+    schema.messages.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "google.protobuf", None)
+        with pytest.raises(ImportError, match=r"pip install 'odyssey\[bridge\]'"):
+            proto.dumps([1])
+    assert proto.loads(proto.dumps([1])) == [1]
 
 
 def test_nothing_of_protobuf_is_imported_before_it_is_needed():
