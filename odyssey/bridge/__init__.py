@@ -14,7 +14,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from odyssey.bridge import direct, proto, shared, stream, types
+    import odyssey.bridge.direct as direct
+    import odyssey.bridge.proto as proto
+    import odyssey.bridge.shared as shared
+    import odyssey.bridge.stream as stream
+    import odyssey.bridge.types as types
     from odyssey.bridge.choosing import choose
     from odyssey.bridge.compiling import inline_c, jit
     from odyssey.bridge.debugging import debug

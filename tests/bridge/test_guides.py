@@ -31,3 +31,9 @@ def test_the_guide_to_choosing_runs_from_top_to_bottom(capsys):
 
 def test_its_table_of_types_is_the_one_in_the_code():
     assert f"<!-- types -->\n{types.markdown()}\n" in (GUIDES / "choosing_a_pattern.md").read_text()
+def test_every_pattern_has_a_guide_and_the_links_lead_somewhere():
+    for page in ("choosing_a_pattern", "direct", "stream", "shared", "proto", "jit", "migrating_a_hot_loop"):
+        text = (GUIDES / f"{page}.md").read_text()
+        for target in re.findall(r"\]\(([^)#:]+\.md)", text):
+            assert (GUIDES / target).resolve().exists(), (page, target)
+    assert (GUIDES.parent / "troubleshooting.md").exists()

@@ -63,7 +63,7 @@ def _seconds(request: Request, function: Callable[..., Any], *args: Any) -> floa
 def _call(request: Request) -> float:
     from odyssey.bridge.direct import NativeLibrary
 
-    library = NativeLibrary(odyssey.library_path(), "int ody_threads_get(void);")
+    library: Any = NativeLibrary(odyssey.library_path(), "int ody_threads_get(void);")
     return _seconds(request, library.ody_threads_get)
 
 

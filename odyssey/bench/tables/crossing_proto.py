@@ -114,7 +114,8 @@ def _unseen(request: Request) -> list[Line]:
 
         def across() -> bytes:
             forget()
-            return proto.dumps(array)
+            written: bytes = proto.dumps(array)
+            return written
 
         return Point(label, PythonCall("dumps", across), PythonCall("memcpy", array.tobytes))
 

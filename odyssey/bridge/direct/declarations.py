@@ -359,7 +359,7 @@ class _Reader:
 
 
 def _is_text(ctype: Any) -> bool:
-    return ctype.kind == "pointer" and ctype.item.kind == "primitive" and ctype.item.cname == "char"
+    return bool(ctype.kind == "pointer" and ctype.item.kind == "primitive" and ctype.item.cname == "char")
 
 
 def _travels(ffi: Any, ctype: Any) -> tuple[Kind, int, types.Type | None]:

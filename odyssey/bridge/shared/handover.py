@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import array
 import atexit
+import errno
 import os
 import secrets
 import selectors
@@ -52,7 +53,6 @@ __all__ = [
 
 PATIENCE = 30.0  # seconds without an answer from a process that lives
 NOBODY = bytes(16)
-LONGEST_PATH = 103  # of a socket, where the system allows least
 _STOPPING = secrets.token_bytes(16)  # known to this process alone, and to its children, which do not say it
 
 OPEN, SHUT, NAME, NAMES, LOOKUP, FREE, HOLD, FETCH, STOP = range(9)
@@ -62,6 +62,7 @@ _ANSWER = struct.Struct("<BBI16s")  # outcome; flags; bytes of text; identity
 _DONE, _GONE, _MISSING, _TAKEN = range(4)
 _READONLY, _OF_FILE = 1, 2
 LONGEST = 1 << 16
+LONGEST_PATH = 100  # bytes of a socket's path, everywhere
 
 
 class HandoverError(OdysseyError, RuntimeError):
@@ -420,8 +421,7 @@ def _bind(listener: socket.socket) -> bytes:
         where = os.path.join(folder, name).encode()
         if len(where) > LONGEST_PATH:
             raise OSError(
-                f"{folder}: expected a folder whose sockets have paths of {LONGEST_PATH} bytes or less, found "
-                f"{len(where)}; set TMPDIR to a shorter one"
+                errno.ENAMETOOLONG, f"expected a path of at most {LONGEST_PATH} bytes for a socket; set TMPDIR", folder
             )
     listener.bind(where)
     return where
