@@ -252,3 +252,80 @@ def _split(tokens):
             parts.append(tokens[start:i].strip())
             start = i + 1
     return [*parts, tokens[start:].strip()]
+
+
+def negative_truth(f):
+    return -f[0]
+
+
+def inverted_float(x):
+    return ~x
+
+
+def difference_of_truths(f):
+    return f[0] - f[1]
+
+
+def bits_of_floats(x):
+    return x & x
+
+
+def shifted_truths(f):
+    return f[0] << f[1]
+
+
+def rounded_element(a):
+    return round(a[0])
+
+
+def smallest_of_one(a):
+    return min(a[0])
+
+
+def largest_of_truths(f):
+    return np.maximum(f[0], f[1])
+
+
+def root_of_a_byte(b):
+    return np.sqrt(b[0])
+
+
+def floor_of_an_integer(n):
+    return np.floor(n)
+
+
+def negative_of_a_truth(f):
+    return np.negative(f[0])
+
+
+def sine_of_two(x):
+    return math.sin(x, x)
+
+
+def loop_over_elements(a):
+    for a.x in range(3):
+        pass
+    return 0
+
+
+def never_given(n):
+    if n > 0:
+        return never_given_jit(n)
+    return never_given_jit(n - 1)
+
+
+never_given_jit = jit(never_given)
+F, B = "bool[::1]", "int8[::1]"
+OPERATIONS = [
+    (negative_truth, F, "NumPy has no -"), (inverted_float, X, "~ of a float"), (difference_of_truths, F, "two truth values"),
+    (bits_of_floats, X, "of floats"), (shifted_truths, F, "two truth values"), (rounded_element, A, "round of a NumPy number"),
+    (smallest_of_one, A, "min of one argument"), (largest_of_truths, F, "of truth values"),
+    (root_of_a_byte, B, "half precision"), (floor_of_an_integer, N, "of an integer"), (negative_of_a_truth, F, "truth value"),
+    (sine_of_two, X, "expected 1 arguments, found 2"), (loop_over_elements, A, "a name for the loop's variable"),
+    (never_given, N, "without calling itself"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "tokens", "problem"), OPERATIONS, ids=[row[0].__name__ for row in OPERATIONS])
+def test_an_operation_that_numbers_lack_is_refused(function, tokens, problem):
+    test_it_is_refused_by_its_name(function, tokens, problem)
