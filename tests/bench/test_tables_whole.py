@@ -3,13 +3,24 @@
 import pytest
 
 from odyssey.bench.race import Rules
-from odyssey.bench.tables import TABLES, Request
+from odyssey.bench.tables import TABLES, Request, bridge, crossing_costs, crossing_hybrid
 
 FAST = Request(rules=Rules(sample_seconds=0, min_rounds=2, max_rounds=2), quick=True)
 
 
+@pytest.fixture
+def small(monkeypatch, brisk):
+    """A ResNet-18 of few channels on images of 8x8, an epoch of ten batches; of the bridge what no other test measures."""
+    monkeypatch.setattr("odyssey.bench.resnet18.SIZE", 8)
+    monkeypatch.setattr("odyssey.models.resnet18.STAGES", (8, 16, 16, 16))
+    monkeypatch.setattr("odyssey.bench.tables.loading.QUICK_IMAGES", 640)
+    monkeypatch.setattr("odyssey.bench.tables.resnet.peak_bytes", lambda who, batch, threads: 1 << 20)
+    monkeypatch.setattr("odyssey.bench.tables.crossing_hybrid.QUICK_EPOCHS", 2)
+    monkeypatch.setattr(bridge, "PARTS", (crossing_hybrid.sections, crossing_costs.sections))
+
+
 @pytest.mark.parametrize("table", ["bridge", "foundation", "transport", "training"])
-def test_every_line_has_a_figure_or_says_why_it_has_none(table, brisk):
+def test_every_line_has_a_figure_or_says_why_it_has_none(table, small):
     sections = list(TABLES[table](FAST))
     lines = [(section.title, line) for section in sections for line in section.lines]
     assert len(sections) == len({section.title for section in sections})
