@@ -8,8 +8,13 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import odyssey as od
+
+# How long a machine takes to draw an example or to run it says nothing about the code.
+settings.register_profile("odyssey", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("odyssey")
 
 
 def pytest_report_header() -> str:
