@@ -30,15 +30,15 @@ class Costs:
     """
 
     call: float = 60e-9
-    batch: float = 40e-6
-    hand_over: float = 150e-6
-    message: float = 10e-6
-    message_rate: float = 4e9
-    pipe_rate: float = 1.5e9
-    step: float = 80e-9
-    compiled_step: float = 1e-9
+    batch: float = 15e-6
+    hand_over: float = 280e-6
+    message: float = 60e-6
+    message_rate: float = 10e9
+    pipe_rate: float = 0.5e9
+    step: float = 300e-9
+    compiled_step: float = 0.85e-9
     compiling: float = 1.5
-    compiled_start: float = 3e-3
+    compiled_start: float = 1.1e-3
 
 
 COSTS = Costs()
@@ -86,7 +86,7 @@ def choose(
 
     Example:
         >>> print(choose(nbytes=1 << 30, across="process"))  # doctest: +ELLIPSIS
-        shared: 1.1 GB by descriptor takes 150 µs, through a pipe ...
+        shared: 1.1 GB by descriptor takes 280 µs, through a pipe ...
         >>> choose(loop=10_000_000).pattern, choose(streaming=True).pattern, choose(nested=True).pattern
         ('jit', 'stream', 'proto')
     """
