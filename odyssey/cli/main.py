@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
             code = 1
         except OSError as error:
             code = _complain(_explain(error))
-        except (OdysseyError, ModuleNotFoundError, FloatingPointError) as error:
+        except (OdysseyError, ImportError, FloatingPointError) as error:
             code = _complain(str(error))
         sys.exit(code if isinstance(code, int) else 0)
 

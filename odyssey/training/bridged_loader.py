@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -51,10 +52,7 @@ class BridgedLoader(DataLoader):
     """
 
     def __init__(self, loader: DataLoader, keep: int = 1, context: str = "spawn") -> None:
-        super().__init__(
-            loader.dataset, loader.batch_size, loader.shuffle, loader.seed, loader.drop_last, loader.transform,
-            loader.sampler,
-        )  # fmt: skip
+        super().__init__(**_settings(loader))
         super().load_state_dict(loader.state_dict())
         self.starting = self.taking = 0.0
         self._crossing = _Crossing()
@@ -121,6 +119,12 @@ class BridgedLoader(DataLoader):
         return {str(i): ((rows, *array.shape[1:]), array.dtype) for i, array in enumerate(arrays)}
 
 
+def _settings(loader: DataLoader) -> dict[str, Any]:
+    """What decides a loader's batches, to make another one with."""
+    names = ("dataset", "batch_size", "shuffle", "seed", "drop_last", "transform", "sampler")
+    return {name: getattr(loader, name) for name in names}
+
+
 class _Crossing:
     """Times how long batches take to come over. The stream's thread holds it, and not the loader, which can so be
     forgotten."""
@@ -142,10 +146,7 @@ class _Fill:
     """Makes the batch of a number, in the worker."""
 
     def __init__(self, loader: DataLoader) -> None:
-        self._loader = DataLoader(
-            loader.dataset, loader.batch_size, loader.shuffle, loader.seed, loader.drop_last, loader.transform,
-            loader.sampler,
-        )  # fmt: skip
+        self._loader = DataLoader(**_settings(loader))
         self._epoch = -1
         self._order: Order | None = None
 

@@ -35,7 +35,7 @@ def test_what_the_system_refuses_is_one_line(code, words):
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [(KeyboardInterrupt(), 130, "interrupted"), (PermissionError(errno.EACCES, "no", "f"), 2, "permissions"),
-     (od.errors.FormatError("bad file"), 2, "bad file"), (ModuleNotFoundError("pip install x"), 2, "pip install x")],
+     (od.errors.FormatError("bad file"), 2, "bad file"), (ImportError("pip install x"), 2, "pip install x")],
 )  # fmt: skip
 def test_an_error_of_a_command_is_one_line_and_an_exit_code(monkeypatch, error, code, words):
     def fail(*args, **kwargs):
