@@ -101,6 +101,7 @@ MODULES = {
     "norms": [],
     "normalise": [],
     "embedding": [],
+    "routing": [],
     "dropout": [],
     "transport": [],
     "hyper": [],
