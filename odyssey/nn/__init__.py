@@ -46,6 +46,7 @@ from odyssey.nn.losses import (
     SmoothL1Loss,
 )
 from odyssey.nn.module import Buffer, Module, Parameter
+from odyssey.nn.moe import MixtureOfExperts
 from odyssey.nn.norms import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm, RMSNorm
 from odyssey.nn.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from odyssey.nn.stored import StoredWeight
@@ -92,6 +93,7 @@ __all__ = [
     "MSELoss",
     "MaxPool2d",
     "Mish",
+    "MixtureOfExperts",
     "Module",
     "ModuleList",
     "MultiHeadAttention",
