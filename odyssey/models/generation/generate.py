@@ -9,7 +9,7 @@ import numpy as np
 
 from odyssey.models.generation.prompts import Prompts, check_ids, prompts_of
 from odyssey.models.generation.sampling import Sampling
-from odyssey.tensor.tensor import no_grad
+from odyssey.tensor.tape import no_grad
 from odyssey.typing import Array
 
 __all__ = ["Generates", "generate"]
