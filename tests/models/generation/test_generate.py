@@ -26,7 +26,7 @@ class Summing:
     flat: bool = False
 
     def __post_init__(self) -> None:
-        self.config = SimpleNamespace(vocabulary=VOCABULARY, context=self.context, stop_tokens=self.stop_tokens)
+        self.config = SimpleNamespace(vocab_size=VOCABULARY, context=self.context, stop_tokens=self.stop_tokens)
 
     def new_cache(self, batch: int, capacity: int) -> Any:
         self.capacity = capacity
@@ -191,7 +191,7 @@ class Reciting(Summing):
 
     def __init__(self, tokens: list[int]) -> None:
         super().__init__()
-        self.config.vocabulary = 256
+        self.config.vocab_size = 256
         self.tokens = tokens
 
     def __call__(self, ids: Any, *, cache: Any, counts: Any, logits: str) -> Any:
