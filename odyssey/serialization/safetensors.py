@@ -145,7 +145,9 @@ def _entry(name: str, about: Any) -> Entry:
     if type(kind) is not str or kind not in _BY_NAME:
         raise FormatError(f"expected {_short(name)} of a type of {', '.join(_BY_NAME)}, found {_short(kind)}")
     if not _lengths(shape) or len(shape) > _MOST_AXES:
-        raise FormatError(f"expected at most {_MOST_AXES} lengths as the shape of {_short(name)}, found {_short(shape)}")
+        raise FormatError(
+            f"expected at most {_MOST_AXES} lengths as the shape of {_short(name)}, found {_short(shape)}"
+        )
     if not _lengths(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise FormatError(f"expected where {_short(name)} begins and ends, found {_short(offsets)}")
     row = _BY_NAME[kind]

@@ -479,7 +479,7 @@ def header(entries, content=b""):
     ("data", "says"),
     [
         (b"1234567", "a header"), (header(b"{", b""), "a header"), (header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 5]}}, bytes(4)), "expected 4 bytes for 'a'"),
-        (header({"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}, bytes(4)), "of a type of BOOL"), (header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(8)), "4 bytes of arrays, found 8"),
+        (header({"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}, bytes(4)), "of a type of BOOL"), (header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(8)), "4 bytes of arrays, as the header says, found 8"),
         (header({n: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for n in "ab"}, bytes(4)), "'b' at 4, behind 'a', found it at 0: an overlap"), (header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}, bytes(8)), "a hole"),
         (header(b'{"a":1,"a":1}'), "'a' twice"), (header({"a": 1}), "data_offsets of 'a', found 1"), (header({"__metadata__": {"a": 1}}), "metadata of text"), (header([1, 2]), "names arrays"),
         (header({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, bytes(4)), "expected 8 bytes"),

@@ -52,8 +52,8 @@ class Folder:
     Attributes:
         path: the folder.
         config: what config.json says.
-        tensors: the arrays by name, views of the mapped files. float32 and float64 ones may be written to, which changes
-            the memory of this process and no file; the others are read-only.
+        tensors: the arrays by name, views of the mapped files. float32 and float64 ones may be written to, which
+            changes the memory of this process and no file; the others are read-only.
 
     Raises:
         FileNotFoundError: there is no such folder, or it lacks config.json, the weights or one of their files.
@@ -74,9 +74,9 @@ class Folder:
             found = _mapped(self.path / file)
             if names is not None and (wrong := names.symmetric_difference(found)):
                 one = min(wrong)
-                where = "it elsewhere" if one in found else "it without"
+                where = "more" if one in found else "it without some"
                 raise FormatError(
-                    f"{self.path / file}: expected the {len(names)} tensors that {INDEX} says are in it, found {where}: "
+                    f"{self.path / file}: expected the {len(names)} tensors that {INDEX} names, found {where}: "
                     f"{_listed(wrong)}; copy the folder again, all files from one place"
                 )
             self.tensors |= found
@@ -244,11 +244,16 @@ def _may_write(path: Path, overwrite: bool) -> None:
 
 
 def _fill(
-    folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Pending], files: Mapping[str, Path | bytes], limit: int
+    folder: Path,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Pending],
+    files: Mapping[str, Path | bytes],
+    limit: int,
 ) -> None:
     shards = _shards(tensors, limit)
     where = {name: file for file, names in shards.items() for name in names}
     for name, source in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         with _new(folder / name) as file:
             if isinstance(source, bytes):
                 file.write(source)
