@@ -1,4 +1,4 @@
-"""llama.cpp as a peer: a file of its own kind with the shapes of a model, and what it makes of it, in a process of its own.
+"""llama.cpp as a peer: a file of its kind with the shapes of a model, and how fast it is with it, in another process.
 
 The weights are random numbers, the same ones again in every layer: how fast they are read does not depend on them.
 """
@@ -51,9 +51,9 @@ class Rates(NamedTuple):
 def _tensors(shape: Shape) -> list[tuple[str, tuple[int, ...], bool]]:
     """Names, shapes, and whether a tensor is narrow: norms and routers are float32 in llama.cpp."""
     hidden, queries, keys = shape.hidden, shape.heads * shape.head_features, shape.kv_heads * shape.head_features
-    found = [("token_embd", (shape.vocabulary, hidden), True)]
+    found: list[tuple[str, tuple[int, ...], bool]] = [("token_embd", (shape.vocabulary, hidden), True)]
     for layer in range(shape.layers):
-        for name, size, narrow in (
+        each: list[tuple[str, tuple[int, ...], bool]] = [
             ("attn_norm", (hidden,), False),
             ("attn_q", (queries, hidden), True),
             ("attn_k", (keys, hidden), True),
@@ -64,8 +64,8 @@ def _tensors(shape: Shape) -> list[tuple[str, tuple[int, ...], bool]]:
             ("ffn_gate_exps", (shape.experts, shape.ffn, hidden), True),
             ("ffn_up_exps", (shape.experts, shape.ffn, hidden), True),
             ("ffn_down_exps", (shape.experts, hidden, shape.ffn), True),
-        ):
-            found.append((f"blk.{layer}.{name}", size, narrow))
+        ]
+        found += [(f"blk.{layer}.{name}", size, narrow) for name, size, narrow in each]
     return [*found, ("output_norm", (hidden,), False), ("output", (shape.vocabulary, hidden), True)]
 
 

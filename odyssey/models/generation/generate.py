@@ -9,7 +9,7 @@ import numpy as np
 
 from odyssey.models.generation.prompts import Prompts, check_ids, prompts_of
 from odyssey.models.generation.sampling import Sampling
-from odyssey.tensor.tensor import no_grad
+from odyssey.tensor.tape import no_grad
 from odyssey.typing import Array
 
 __all__ = ["Generates", "generate"]
@@ -22,7 +22,7 @@ DEFAULT_COUNT = 128
 class Generates(Protocol):
     """What a model has to have: its cache, and the logits behind what is appended to it."""
 
-    config: Any  # vocabulary, context, stop_tokens
+    config: Any  # vocab_size, context, stop_tokens
 
     def new_cache(self, batch: int, capacity: int) -> Any:
         """Room for `capacity` tokens of each of `batch` sequences."""
@@ -75,7 +75,7 @@ def generate(
         4
     """
     config = model.config
-    batch = prompts_of(prompts, config.vocabulary)
+    batch = prompts_of(prompts, config.vocab_size)
     sampling = Sampling(temperature, top_k, top_p)
     count = _count(max_new_tokens, int(batch.lengths.max()), config.context)
     stops = _stops(stop, config)
@@ -105,7 +105,7 @@ def _count(wanted: int | None, longest: int, context: int) -> int:
 
 def _stops(stop: int | Iterable[int] | None, config: Any) -> Array:
     given = [] if stop is None else [stop] if isinstance(stop, int | np.integer) else list(stop)
-    return np.array([*config.stop_tokens, *check_ids(given, config.vocabulary, "generate: stop")], np.int64)
+    return np.array([*config.stop_tokens, *check_ids(given, config.vocab_size, "generate: stop")], np.int64)
 
 
 def _tokens(
