@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,7 +57,7 @@ class TokenWindows(Dataset):
         else:
             starts = [*range(0, last, stride), last]
             self._starts = np.array(starts)
-            self._known = np.array([0, *(length + a - b for a, b in zip(starts[:-1], starts[1:], strict=True))])
+            self._known = np.array([0, *(length + a - b for a, b in pairwise(starts))])
 
     def __len__(self) -> int:
         return len(self._starts)
