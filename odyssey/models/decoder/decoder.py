@@ -43,6 +43,8 @@ class Decoder(Module):
 
     Attributes:
         config: its shape, as given.
+        model_type: the family of folders that `save_pretrained` writes it as: "odyssey_decoder", which has words for
+            all of them, or that which it was read as. For transformers set "llama", "mixtral" or another of theirs.
 
     Example:
         >>> import odyssey as od
@@ -52,6 +54,8 @@ class Decoder(Module):
         >>> model(np.array([[1, 2, 3]])).shape
         (1, 3, 100)
     """
+
+    model_type = "odyssey_decoder"
 
     def __init__(
         self,
