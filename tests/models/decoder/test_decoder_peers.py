@@ -67,6 +67,22 @@ def theirs(case, dtype=None):
     return model if dtype is None else model.to(dtype)
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A model of transformers and the folder it wrote, each made once."""
+    made = {}
+
+    def folder(case):
+        if case not in made:
+            path = tmp_path_factory.mktemp("theirs")
+            peer = theirs(case)
+            peer.save_pretrained(path)
+            made[case] = peer, path
+        return made[case]
+
+    return folder
+
+
 def by_our_names(model, gradients, family):
     """Arrays by the names of transformers as one array for each of our parameters."""
     _, names = decoders.write_decoder(model, FAMILIES)
@@ -90,30 +106,31 @@ def mask_of(padding, shape):
     return mask
 
 
-@pytest.mark.parametrize("padding", ["none", "left", "right"])
 @pytest.mark.parametrize("case", CASES)
-def test_logits_and_all_gradients_are_those_of_transformers(case, padding, tmp_path):
-    peer = theirs(case)
-    peer.save_pretrained(tmp_path)
-    model = od.models.from_pretrained(tmp_path)
+def test_logits_and_all_gradients_are_those_of_transformers(case, saved):
+    peer, path = saved(case)
+    model = od.models.from_pretrained(path)
     rng = np.random.default_rng(3)
     ids = rng.integers(0, 40, (3, 10))
-    mask = mask_of(padding, ids.shape)
-    expected = peer(torch.tensor(ids), attention_mask=torch.tensor(mask), use_cache=False).logits
-    found = model(ids, None if padding == "none" else mask)
-    real = mask == 1
-    np.testing.assert_allclose(found.data[real], expected.detach().numpy()[real], rtol=1e-4, atol=1e-4)
+    for padding in ("none", "left", "right"):
+        mask = mask_of(padding, ids.shape)
+        expected = peer(torch.tensor(ids), attention_mask=torch.tensor(mask), use_cache=False).logits
+        found = model(ids, None if padding == "none" else mask)
+        real = mask == 1
+        np.testing.assert_allclose(found.data[real], expected.detach().numpy()[real], rtol=1e-4, atol=1e-4)
 
-    cotangent = (rng.normal(size=found.shape) * mask[..., None]).astype(np.float32)
-    expected.backward(torch.tensor(cotangent))
-    found.backward(cotangent)
-    gradients = {name: p.grad.numpy() for name, p in peer.named_parameters()}
-    wanted = by_our_names(model, gradients, FAMILIES[CASES[case][0]])
-    own = dict(model.named_parameters())
-    assert set(own) == set(wanted)
-    for name, parameter in own.items():
-        scale = max(1.0, float(np.abs(wanted[name]).max()))
-        np.testing.assert_allclose(parameter.grad / scale, wanted[name] / scale, rtol=1e-4, atol=1e-4, err_msg=name)
+        cotangent = (rng.normal(size=found.shape) * mask[..., None]).astype(np.float32)
+        peer.zero_grad()
+        model.zero_grad()
+        expected.backward(torch.tensor(cotangent))
+        found.backward(cotangent)
+        gradients = {name: p.grad.numpy() for name, p in peer.named_parameters()}
+        wanted = by_our_names(model, gradients, FAMILIES[CASES[case][0]])
+        own = dict(model.named_parameters())
+        assert set(own) == set(wanted)
+        for name, parameter in own.items():
+            scale = max(1.0, float(np.abs(wanted[name]).max()))
+            np.testing.assert_allclose(parameter.grad / scale, wanted[name] / scale, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("case", ["mixtral", "olmoe", "qwen3_moe"])
@@ -148,7 +165,8 @@ def test_a_bfloat16_checkpoint_has_the_logits_of_its_numbers(case, tmp_path):
     assert not [name for name, p in model.named_parameters() if p.ndim > 1]
     ids = np.random.default_rng(1).integers(0, 40, (2, 9))
     with torch.no_grad():
-        expected = peer.float()(torch.tensor(ids)).logits.numpy()
+        wide = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+        expected = wide(torch.tensor(ids)).logits.numpy()
     np.testing.assert_allclose(model(ids).data, expected, rtol=1e-4, atol=1e-4)
     wide = od.models.from_pretrained(tmp_path, dtype="float32")
     assert np.array_equal(wide(ids).data, model(ids).data)  # the bits of the product with the weights widened
@@ -156,12 +174,10 @@ def test_a_bfloat16_checkpoint_has_the_logits_of_its_numbers(case, tmp_path):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_written_loads_in_transformers(case, tmp_path):
-    peer = theirs(case)
-    peer.save_pretrained(tmp_path / "theirs")
-    model = od.models.from_pretrained(tmp_path / "theirs")
-    od.models.save_pretrained(model, tmp_path / "ours")
-    again, report = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours", output_loading_info=True)
+def test_what_is_written_loads_in_transformers(case, saved, tmp_path):
+    peer, path = saved(case)
+    od.models.save_pretrained(od.models.from_pretrained(path), tmp_path)
+    again, report = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert type(again) is type(peer)
     state = again.state_dict()
