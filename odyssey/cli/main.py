@@ -25,6 +25,8 @@ USER_ERROR = 2
 COMMANDS = {
     "bench": "odyssey.cli.bench",
     "data": "odyssey.cli.data",
+    "embed": "odyssey.cli.embed",
+    "generate": "odyssey.cli.generate",
     "info": "odyssey.cli.info",
     "predict": "odyssey.cli.predict",
     "train": "odyssey.cli.train",

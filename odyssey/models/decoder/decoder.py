@@ -43,6 +43,8 @@ class Decoder(Module):
 
     Attributes:
         config: its shape, as given.
+        model_type: the family of folders that `save_pretrained` writes it as: "odyssey_decoder", which has words for
+            all of them, or that which it was read as. For transformers set "llama", "mixtral" or another of theirs.
 
     Example:
         >>> import odyssey as od
@@ -52,6 +54,8 @@ class Decoder(Module):
         >>> model(np.array([[1, 2, 3]])).shape
         (1, 3, 100)
     """
+
+    model_type = "odyssey_decoder"
 
     def __init__(
         self,
@@ -192,6 +196,19 @@ class Decoder(Module):
         if capacity > config.context:
             raise ValueError(f"new_cache: expected a capacity within the context of {config.context}, found {capacity}")
         return Cache(config.layers, batch, config.kv_heads, capacity, config.head_size, self._dtype())
+
+    def generate(self, prompts: Any, max_new_tokens: int | None = None, **options: Any) -> Iterator[Any]:
+        """The tokens that follow prompts, one after another: `odyssey.models.generate`, where all is said.
+
+        Example:
+            >>> import odyssey as od
+            >>> model = od.models.MoETransformer.tiny()
+            >>> len(list(model.generate([1, 2, 3], 4, temperature=0.8, top_p=0.9, seed=0)))
+            4
+        """
+        from odyssey.models.generation import generate
+
+        return generate(self, prompts, max_new_tokens, **options)
 
     def load_balancing_loss(self) -> Tensor:
         """The sum over the sparse layers of what `MixtureOfExperts.load_balancing_loss` says of the last call; 0 for a

@@ -72,6 +72,12 @@ class RopeScaling:
             high if self.high_turns is None else float(self.high_turns),
         )
 
+    def stretched(self, base: float, size: int) -> float:
+        """The base that "ntk" takes for heads of `size` elements: base · factor^(size / (size - 2))."""
+        if size <= 2:
+            return base
+        return base * float(elementwise.power(np.array([self.factor], np.float64), size / (size - 2))[0])
+
     def magnitude(self) -> float:
         """What the tables are multiplied by."""
         if self.kind != "yarn":
@@ -92,8 +98,8 @@ def frequencies(size: int, base: float, scaling: RopeScaling | None = None) -> A
         >>> frequencies(4, 100.0, RopeScaling("linear", 2.0)).tolist()
         [0.5, 0.05]
     """
-    if scaling is not None and scaling.kind == "ntk" and size > 2:
-        base = base * float(elementwise.power(np.array([scaling.factor], np.float64), size / (size - 2))[0])
+    if scaling is not None and scaling.kind == "ntk":
+        base = scaling.stretched(base, size)
     exponents = np.arange(0, size, 2, dtype=np.float64) / -max(size, 1)
     plain = np.asarray(elementwise.power(np.full(size // 2, base, np.float64), exponents))
     if scaling is None or scaling.kind == "ntk":
