@@ -169,8 +169,8 @@ def evaluate_regression(
 def evaluate_text(model: Differentiable, dataset: Dataset, batch_size: int = 32) -> TextEvaluation:
     """Run a language model over a data set of (tokens (width,), labels (width,)), without gradients.
 
-    The model gives logits (batch, width, tokens); labels `odyssey.data.text.windows.IGNORED` take no part. Its mode does
-    not change, nor does the result depend on the batch size, to the bit.
+    The model gives logits (batch, width, tokens); labels `odyssey.data.text.windows.IGNORED` take no part. Its mode
+    does not change, nor does the result depend on the batch size, to the bit.
     """
     was_training = getattr(model, "training", True)
     set_mode(model, False)

@@ -101,7 +101,10 @@ class ProgressBar(Callback):
         running, task = trainer.running, trainer.task
         figures = ""
         if running.seen:
-            now: dict[str, Any] = {"train_loss": running.loss / running.seen, f"train_{task.score}": task.scored(running)}
+            now: dict[str, Any] = {
+                "train_loss": running.loss / running.seen,
+                f"train_{task.score}": task.scored(running),
+            }
             speed = running.per_second
         else:
             now = trainer.history[-1] if trainer.history else {}

@@ -14,7 +14,6 @@ from odyssey.tensor import ops
 from odyssey.tensor.tensor import Tensor
 from odyssey.training.evaluation import (
     Evaluation,
-    Loss,
     RegressionEvaluation,
     TextEvaluation,
     evaluate,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import zlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from odyssey.errors import FormatError
 
-__all__ = ["Corpus", "load_topics", "split_documents"]
+__all__ = ["Corpus", "load_texts", "load_topics", "split_documents"]
 
 SHORT = 40  # letters below which paragraphs are alike by chance
 
@@ -28,10 +29,6 @@ class Corpus:
     name: str
     train: tuple[str, ...]
     test: tuple[str, ...]
-
-    def fingerprint(self) -> str:
-        """A checksum of all of it, to tell whether a run goes on with the text it began with."""
-        return f"{zlib.crc32(chr(0).join((*self.train, '', *self.test)).encode()):08x}"
 
 
 def load_topics(held_out: float = 0.1, seed: int = 0, topics: Mapping[str, str] | None = None) -> Corpus:
@@ -69,6 +66,40 @@ def load_topics(held_out: float = 0.1, seed: int = 0, topics: Mapping[str, str] 
     return Corpus("Python's help topics", train, test)
 
 
+def load_texts(folder: str | os.PathLike[str], held_out: float = 0.1, seed: int = 0) -> Corpus:
+    """The .txt files of a folder and those inside, UTF-8, each a document, in the order of their paths.
+
+    Args:
+        folder: where they are.
+        held_out: the part of the text, in letters, to hold out, in whole documents.
+        seed: which documents are held out.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or no text in it.
+        FormatError: a file is not UTF-8, or they make no two parts.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("one", "two"):
+        ...         _ = pathlib.Path(folder, name + ".txt").write_text(name)
+        ...     len(load_texts(folder).train)
+        1
+    """
+    paths = sorted(Path(folder).rglob("*.txt"))
+    if not paths:
+        found = "none there" if Path(folder).is_dir() else "no such folder"
+        raise FileNotFoundError(f"{folder}: expected a folder with .txt files, found {found}; check the path")
+    texts = []
+    for path in paths:
+        try:
+            texts.append(path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise FormatError(f"{path}: expected text in UTF-8, found other bytes ({error}); convert it") from error
+    documents = tuple(text for text in texts if text)
+    return Corpus(Path(folder).resolve().name, *split_documents(documents, held_out, seed))
+
+
 def split_documents(documents: tuple[str, ...], held_out: float, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Documents to learn from, and others of `held_out` of all letters or little more, drawn at random.
 
@@ -83,7 +114,7 @@ def split_documents(documents: tuple[str, ...], held_out: float, seed: int) -> t
     """
     wanted = held_out * sum(map(len, documents))
     order = np.random.default_rng(seed).permutation(len(documents))
-    small = [int(i) for i in order if len(documents[i]) <= max(wanted / 2, min(map(len, documents)))]
+    small = [int(i) for i in order if len(documents[i]) <= max(wanted / 2, min(map(len, documents), default=0))]
     chosen: set[int] = set()
     for i in small:
         if sum(len(documents[j]) for j in chosen) >= wanted:

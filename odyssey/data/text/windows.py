@@ -11,7 +11,7 @@ from odyssey.data.dataset import Batch, Dataset
 from odyssey.data.samplers import Order, Sampler
 from odyssey.errors import ShapeError
 
-__all__ = ["IGNORED", "TokenWindows", "WindowSampler"]
+__all__ = ["IGNORED", "TokenNoise", "TokenWindows", "WindowSampler"]
 
 IGNORED = -100
 """The label of places that a loss leaves out: `cross_entropy`'s `ignore_index`."""
@@ -99,3 +99,33 @@ class WindowSampler(Sampler):
         count = len(self)
         first = int(generator.integers(self.size - (count - 1) * self.length)) % self.length
         return first + self.length * generator.permutation(count).astype(np.int64)
+
+
+class TokenNoise:
+    """Replaces tokens that a model reads, drawn at random, by others of the text; what comes next stays.
+
+    A model cannot then learn by heart what follows a piece of text: on little text what smoothing is to counting (Xie
+    et al. 2017, "Data Noising as Smoothing in Neural Network Language Models").
+
+    Args:
+        tokens: (n,) integers, the text, whose tokens are drawn as often as they occur.
+        rate: the part of the tokens to replace, in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> ids = np.zeros((1, 4), np.int64)
+        >>> TokenNoise(np.array([7]), 1.0)((ids, ids), np.random.default_rng(0))
+        (array([[7, 7, 7, 7]]), array([[0, 0, 0, 0]]))
+    """
+
+    def __init__(self, tokens: NDArray[np.int64], rate: float) -> None:
+        if not 0 <= rate <= 1:
+            raise ValueError(f"TokenNoise: expected a rate in [0, 1], found {rate}")
+        self.tokens = tokens
+        self.rate = rate
+
+    def __call__(self, batch: Batch, generator: np.random.Generator) -> Batch:
+        """(tokens, labels) with other tokens among them."""
+        ids, labels = batch
+        others = self.tokens[generator.integers(len(self.tokens), size=ids.shape)]
+        return np.where(generator.random(ids.shape) < self.rate, others, ids), labels
