@@ -83,8 +83,7 @@ class _Level:
 def _discounts(how_many: Counter[int]) -> tuple[float, float, float, float]:
     """Of counts of 0, 1, 2 and more, each below the count; `how_many` n-grams have each count."""
     one, two, three, four = (how_many[count] for count in (1, 2, 3, 4))
-    if not one or not two:  # too few to tell
+    if not (one and two and three and four):  # too little to tell
         return 0.0, 0.5, 0.5, 0.5
     y = one / (one + 2 * two)
-    third = 3 - 4 * y * four / three if three else 2.0
-    return 0.0, 1 - 2 * y * two / one, max(2 - 3 * y * three / two, 0.0), max(third, 0.0)
+    return 0.0, 1 - 2 * y * two / one, max(2 - 3 * y * three / two, 0.0), max(3 - 4 * y * four / three, 0.0)
