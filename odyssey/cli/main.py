@@ -25,6 +25,7 @@ USER_ERROR = 2
 COMMANDS = {
     "bench": "odyssey.cli.bench",
     "data": "odyssey.cli.data",
+    "embed": "odyssey.cli.embed",
     "info": "odyssey.cli.info",
     "predict": "odyssey.cli.predict",
     "train": "odyssey.cli.train",
