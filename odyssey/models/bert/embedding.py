@@ -82,6 +82,8 @@ def encode(model: Bert, texts: Sequence[str], batch_size: int, normalize: bool |
     """See `Bert.encode`."""
     if isinstance(texts, str):
         raise DTypeError("encode: expected a list of texts, found one text; put it into a list: [text]")
+    if batch_size < 1:
+        raise ValueError(f"encode: expected batch_size of at least 1, found {batch_size}")
     texts = list(texts)
     result = np.empty((len(texts), model.config.features), np.float32)
     cut: list[int] = []
@@ -102,13 +104,7 @@ def encode(model: Bert, texts: Sequence[str], batch_size: int, normalize: bool |
 def batches(
     model: Bert, ids: Sequence[Array], batch_size: int, normalize: bool | None
 ) -> Iterator[tuple[list[int], Array]]:
-    """Which texts, and their vectors, longest first: what memory is needed is needed at once.
-
-    Raises:
-        ValueError: batch_size is below 1.
-    """
-    if batch_size < 1:
-        raise ValueError(f"encode: expected batch_size of at least 1, found {batch_size}")
+    """Which texts, and their vectors, longest first: what memory is needed is needed at once."""
     order = sorted(range(len(ids)), key=lambda place: -len(ids[place]))
     frozen = model.frozen()
     for first in range(0, len(order), batch_size):
