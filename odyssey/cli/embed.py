@@ -118,7 +118,12 @@ def _encoder(model: str, dtype: Any, precision: Any) -> Bert:
     from odyssey.models.bert import Bert
     from odyssey.models.pretrained import from_pretrained
 
-    encoder = from_pretrained(model, dtype=dtype, precision=precision)
+    try:
+        encoder = from_pretrained(model, dtype=dtype, precision=precision)
+    except FormatError:
+        raise
+    except ValueError as error:  # settings that do not go together
+        raise click.UsageError(str(error)) from error
     if not isinstance(encoder, Bert):
         raise FormatError(
             f"{model}: expected a BERT, found a {type(encoder).__name__}, which makes no embeddings; "

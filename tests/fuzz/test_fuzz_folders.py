@@ -41,7 +41,7 @@ def whole(tmp_path_factory):
 @pytest.fixture(scope="module")
 def sharded(tmp_path_factory):
     path = tmp_path_factory.mktemp("sharded") / "model"
-    od.models.save_pretrained(tiny_model(layers=1), path, max_shard_size=6200)
+    od.models.save_pretrained(tiny_model(layers=1), path, max_shard_size=4500)
     assert (path / SHARD).exists()
     return path
 

@@ -19,6 +19,15 @@ __all__ = ["ARCHITECTURES", "Architecture", "from_pretrained", "save_pretrained"
 
 ARCHITECTURES: Final[dict[str, str]] = {
     "bert": "odyssey.models.pretrained.bert",
+    "llama": "odyssey.models.pretrained.llama",
+    "mistral": "odyssey.models.pretrained.llama",
+    "mixtral": "odyssey.models.pretrained.mixtral",
+    "odyssey_decoder": "odyssey.models.pretrained.odyssey_decoder",
+    "odyssey_moe": "odyssey.models.pretrained.odyssey_decoder",
+    "olmoe": "odyssey.models.pretrained.olmoe",
+    "qwen2": "odyssey.models.pretrained.llama",
+    "qwen3": "odyssey.models.pretrained.llama",
+    "qwen3_moe": "odyssey.models.pretrained.qwen3_moe",
 }
 """`model_type` of a config.json -> the module that knows it, an `Architecture`."""
 
