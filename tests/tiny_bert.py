@@ -6,7 +6,24 @@ import numpy as np
 
 import odyssey as od
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "the", "cat", "dog", "sat", "ran", "on", "mat", "##s", "red", ".", ","]
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "a",
+    "the",
+    "cat",
+    "dog",
+    "sat",
+    "ran",
+    "on",
+    "mat",
+    "##s",
+    "red",
+    ".",
+    ",",
+]
 SIZES = {"vocabulary": len(WORDS), "features": 16, "layers": 2, "heads": 2, "hidden": 24, "context": 12}
 
 

@@ -47,12 +47,16 @@ def embed(
 ) -> None:
     """Write a vector for each line of FILE, or of the standard input, by a BERT in the folder MODEL.
 
-    MODEL may be a name on the Hugging Face hub, "org/name". A .npy file holds (lines, features) float32; of .jsonl, line
-    i holds {"text": number of the line, "embedding": [...]}, in order. Texts longer than the model's maximum are cut,
-    and which is said.
+    MODEL may be a name on the Hugging Face hub, "org/name". A .npy file holds (lines, features) float32; each line of
+    .jsonl holds {"text": number of the line, "embedding": [...]}, in order. Texts longer than the model's maximum are
+    cut, and which is said.
     """
+    import os
+
     import odyssey as od
 
+    if threads is not None:
+        os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # the tokenizer's, read when it starts them
     kind = _kind(out)
     texts = read_lines(file)
     with ExitStack() as stack:

@@ -72,7 +72,7 @@ class LazyGroup(click.Group):
         except (OdysseyError, ImportError, FloatingPointError) as error:
             code = _complain(str(error))
         except MemoryError as error:
-            code = _complain(f"expected enough memory, found too little ({error}); use less at once, or narrower weights")
+            code = _complain(f"expected enough memory, found too little ({error}); use less at once")
         sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -74,7 +74,7 @@ class Bert(Module):
         config = BertConfig() if config is None else config
         generator = np.random.default_rng() if generator is None else generator
         self.config = config
-        self.token_embedding = Embedding(config.vocabulary, config.features, generator=generator)
+        self.token_embedding = Embedding(config.vocabulary, config.features, config.padding, generator=generator)
         self.position_embedding = Embedding(config.context, config.features, generator=generator)
         self.type_embedding = Embedding(config.types, config.features, generator=generator)
         self.embedding_norm = LayerNorm(config.features, config.eps)

@@ -97,14 +97,16 @@ def test_the_gradient_of_every_parameter_is_that_of_differences():
 
     loss().backward()
     for parameter in parameters:
-        for place in list(np.ndindex(parameter.shape))[:6]:
+        for place in list(np.ndindex(parameter.shape))[4:9]:
             kept, step = parameter.data[place], 1e-6
             values = []
             for sign in (1, -1):
                 parameter.data[place] = kept + sign * step
                 values.append(loss().item())
             parameter.data[place] = kept
-            np.testing.assert_allclose(parameter.grad[place], (values[0] - values[1]) / (2 * step), atol=1e-6, rtol=1e-5)
+            np.testing.assert_allclose(
+                parameter.grad[place], (values[0] - values[1]) / (2 * step), atol=1e-6, rtol=1e-5
+            )
 
 
 def test_what_was_laid_out_is_laid_out_anew_after_a_change_of_mode_or_weights(model):
@@ -123,14 +125,14 @@ def test_what_was_laid_out_is_laid_out_anew_after_a_change_of_mode_or_weights(mo
 
 
 def test_the_files_of_sentence_transformers_say_how_to_pool(tmp_path):
-    model = od.models.from_pretrained(
-        tiny_folder(tmp_path / "m", pooling="cls_token", normalize=False, longest=5)
-    )
+    model = od.models.from_pretrained(tiny_folder(tmp_path / "m", pooling="cls_token", normalize=False, longest=5))
     assert (model.config.pooling, model.config.normalize, model.config.max_tokens) == ("cls", False, 5)
     first = model(np.array([tokenizer().encode("a dog").ids])).numpy()[0, 0]
     np.testing.assert_allclose(model.encode(["a dog"])[0], first, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(model.encode(["a dog"], normalize=True)), 1, atol=1e-6)
-    assert od.models.from_pretrained(tiny_folder(tmp_path / "n", pooling="mean_tokens", normalize=True)).config.normalize
+    assert od.models.from_pretrained(
+        tiny_folder(tmp_path / "n", pooling="mean_tokens", normalize=True)
+    ).config.normalize
     with pytest.raises(FormatError, match="either the mean of the tokens or the cls token alone"):
         od.models.from_pretrained(tiny_folder(tmp_path / "o", pooling="max_tokens"))
 
@@ -203,7 +205,7 @@ def test_tokens_that_are_none_are_refused(model, arguments, error, says):
     ("sizes", "says"),
     [
         ({"layers": 0}, "layers of at least 1"), ({"heads": 3}, "heads that divide"), ({"activation": "sparkle"}, "an activation of"),
-        ({"pooling": "max"}, "pooling of"), ({"max_tokens": 13}, r"max_tokens in \[1, 12\]"),
+        ({"pooling": "max"}, "pooling of"), ({"padding": 16}, r"padding in \[0, 16\)"), ({"max_tokens": 13}, r"max_tokens in \[1, 12\]"),
     ],
 )  # fmt: skip
 def test_sizes_that_are_none_are_refused(sizes, says):

@@ -131,10 +131,10 @@ def expected(minilm):
     ("options", "least"),
     [
         ({}, 0.99999),
-        ({"dtype": "bfloat16"}, 0.9998),
-        ({"dtype": "bfloat16", "precision": "native"}, 0.9995),
+        ({"dtype": "bfloat16"}, 0.9999),
+        ({"dtype": "bfloat16", "precision": "native"}, 0.9999),
         ({"dtype": "float16"}, 0.99999),
-        ({"dtype": "int8"}, 0.999),
+        ({"dtype": "int8"}, 0.995),
     ],
     ids=lambda value: "-".join(value.values()) or "float32" if isinstance(value, dict) else "",
 )

@@ -135,6 +135,7 @@ def test_an_unknown_architecture_lists_the_known_ones(folder, kind):
         ({"hidden_size": "16"}, "found '16'"), ({"hidden_size": 0}, "found 0"), ({"hidden_size": True}, "found True"), ({"hidden_size": 10**40}, "a huge number"),
         ({"num_attention_heads": 3}, "a divisor of hidden_size=16"), ({"layer_norm_eps": "x"}, "a number as"), ({"layer_norm_eps": float("nan")}, "a number as"),
         ({"hidden_act": "sparkle"}, "found 'sparkle'"), ({"is_decoder": True}, "false, for an encoder"), ({"is_decoder": 1}, "true or false"),
+        ({"pad_token_id": 99}, "a token below vocab_size=16"),
         ({"position_embedding_type": "relative_key"}, "found 'relative_key'"),
         ({"num_hidden_layers": 3}, "missing: encoder.layer.2.attention.self.query.weight"), ({"num_hidden_layers": 1}, "unexpected: encoder.layer.1"),
         ({"intermediate_size": 25}, "of another shape: expected encoder.layer.0.intermediate.dense.weight (25, 16), found (24, 16)"),
@@ -167,7 +168,9 @@ def test_all_that_is_wrong_with_the_tensors_is_said_at_once(folder, tmp_path):
 def test_names_with_and_without_the_prefix_and_old_names_of_norms_are_read(folder, tmp_path):
     def older(tensors):
         for name in list(tensors):
-            new = f"bert.{name}".replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+            new = f"bert.{name}".replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+                "LayerNorm.bias", "LayerNorm.beta"
+            )
             tensors[new] = tensors.pop(name)
         tensors["bert.embeddings.position_ids"] = np.arange(12)
         tensors["cls.predictions.bias"] = np.zeros(16, np.float32)
@@ -361,7 +364,7 @@ def test_settings_tell_what_they_found():
     inner = Settings({"a": {"b": "x"}, "c": 1}, "config.json")
     assert inner.object("none").values == {}
     assert inner.text("missing", None) is inner.integer("missing", None) is inner.flag("missing", None) is None
-    with pytest.raises(FormatError, match='an integer of at least 1 as "a.b", found \'x\''):
+    with pytest.raises(FormatError, match=r"an integer of at least 1 as \"a\.b\", found 'x'"):
         inner.object("a").integer("b")
     with pytest.raises(FormatError, match='an object as "c", found 1'):
         inner.object("c")
