@@ -17,6 +17,7 @@ from odyssey.models.pretrained.loading import save_pretrained
 from odyssey.optim.adam import AdamW
 from odyssey.optim.schedules import cosine
 from odyssey.tensor.tensor import Tensor
+from odyssey.training.evaluation import TextEvaluation, evaluate_text
 from odyssey.training.recipe import Recipe
 from odyssey.training.run import RunFolder
 from odyssey.training.samples import Samples
@@ -114,13 +115,17 @@ class MoERecipe(Recipe[TextData]):
             model,
             AdamW(groups, self.lr, betas=BETAS),
             loader,
-            # Each token is told from half a window of others at least, but for the first few.
-            TokenWindows(data.test, context, context // 2),
+            self._held_out(data),
             cosine(total, warmup=max(round(WARMUP * total), 1)),
             task=NextToken(),
             penalty=balance,
             clip=CLIP,
         )
+
+    def _held_out(self, data: TextData) -> TokenWindows:
+        """Windows that overlap: each token is told from half a window of others at least, but for the first few."""
+        context = PRESETS[self.preset].context
+        return TokenWindows(data.test, context, context // 2)
 
     def arguments(self, model: MoETransformer) -> dict[str, Any]:
         """The model's configuration."""
@@ -145,7 +150,7 @@ class MoERecipe(Recipe[TextData]):
 
     def summarised(self, trainer: Trainer, data: TextData) -> Iterator[tuple[str, str]]:
         """The loss on what is held out, how the experts share the work, and the latest sample."""
-        found = trainer.evaluation or trainer.task.evaluate(trainer, trainer.held_out)[0]
+        found: TextEvaluation = trainer.evaluation or evaluate_text(trainer.model, self._held_out(data))
         yield "held out", f"loss {found.loss:.4f}, perplexity {perplexity(found.loss):.2f}"
         than = "below" if found.loss < data.baseline else "not below"
         yield "3-gram", f"loss {data.baseline:.4f}, perplexity {perplexity(data.baseline):.2f}: the model is {than} it"

@@ -106,7 +106,7 @@ def _route_backward(grad: Array, logits: Array, experts: Array, renormalize: boo
 
 
 def _combined(x: Array, weights: Array, rows: Array) -> Array:
-    return np.einsum("tk,tkh->th", size_of(weights), size_of(x)[rows])
+    return np.asarray(np.einsum("tk,tkh->th", size_of(weights), size_of(x)[rows]))
 
 
 def _to_rows(grad: Array, x: Array, weights: Array, rows: Array) -> Array:
@@ -116,7 +116,7 @@ def _to_rows(grad: Array, x: Array, weights: Array, rows: Array) -> Array:
 
 
 def _to_weights(grad: Array, x: Array, weights: Array, rows: Array) -> Array:
-    return np.einsum("th,tkh->tk", size_of(grad), size_of(x)[rows])
+    return np.asarray(np.einsum("th,tkh->tk", size_of(grad), size_of(x)[rows]))
 
 
 # ---- the same in PyTorch ---------------------------------------------------------------------------------------------
