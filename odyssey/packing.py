@@ -52,6 +52,21 @@ class PackedWeight:
         numbers, scale = self.parts()
         return numbers if scale is None else numbers * scale[:, None]
 
+    def rows(self, indices: Array) -> Array:
+        """The rows of `unpack()` that integers of any shape name, without unpacking the others.
+
+        >>> od.pack(np.float32([[1, 2], [3, 4], [5, 6]])).rows(np.array([2, 0]))
+        array([[5., 6.],
+               [1., 2.]], dtype=float32)
+        """
+        width = self.panels.shape[2]
+        found = self.panels[indices // width, :, indices % width]
+        if self.dtype == "bfloat16":
+            found = found.reshape(*found.shape[:-2], -1)[..., : self.shape[1]]
+            return (found.astype(np.uint32) << 16).view(np.float32)
+        numbers = found.astype(np.float64 if self.dtype == "float64" else np.float32)
+        return numbers if self.scale is None else numbers * self.scale[indices][..., None]
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """As `unpack` gives them."""
         if copy is False:

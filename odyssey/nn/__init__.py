@@ -46,8 +46,10 @@ from odyssey.nn.losses import (
     SmoothL1Loss,
 )
 from odyssey.nn.module import Buffer, Module, Parameter
+from odyssey.nn.moe import MixtureOfExperts
 from odyssey.nn.norms import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm2d, LayerNorm, RMSNorm
 from odyssey.nn.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from odyssey.nn.stored import StoredWeight
 from odyssey.nn.summary import Summary, summary
 
 __all__ = [
@@ -91,6 +93,7 @@ __all__ = [
     "MSELoss",
     "MaxPool2d",
     "Mish",
+    "MixtureOfExperts",
     "Module",
     "ModuleList",
     "MultiHeadAttention",
@@ -108,6 +111,7 @@ __all__ = [
     "SmoothL1Loss",
     "Softmax",
     "Softplus",
+    "StoredWeight",
     "Summary",
     "Tanh",
     "fold_batch_norm",

@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike
 
 from odyssey.nn import functional, init
 from odyssey.nn.module import Module, Parameter
+from odyssey.nn.stored import StoredWeight
 from odyssey.tensor.tape import Array
 from odyssey.tensor.tensor import Tensor
 
@@ -23,7 +24,8 @@ class Embedding(Module):
         generator: where the initial weights come from; without one they differ from run to run.
         dtype: float32 or float64.
 
-    Weight (rows, features) starts normal with mean 0 and deviation 1, as in PyTorch.
+    Weight (rows, features) starts normal with mean 0 and deviation 1, as in PyTorch. A `StoredWeight` may
+    take its place.
 
     Example:
         >>> import odyssey as od
@@ -43,9 +45,10 @@ class Embedding(Module):
     ) -> None:
         generator = np.random.default_rng() if generator is None else generator
         self.padding_idx = padding_idx
-        self.weight = Parameter(init.normal_(np.empty((rows, features), dtype), generator=generator))
+        weight = Parameter(init.normal_(np.empty((rows, features), dtype), generator=generator))
         if padding_idx is not None:
-            self.weight.data[padding_idx] = 0
+            weight.data[padding_idx] = 0
+        self.weight: Parameter | StoredWeight = weight
 
     def forward(self, indices: Tensor | Array) -> Tensor:
         return functional.embedding(self.weight, indices, self.padding_idx)

@@ -12,6 +12,7 @@ from odyssey.nn.conv import Conv2d
 from odyssey.nn.linear import Linear
 from odyssey.nn.module import Buffer, Module, Parameter
 from odyssey.nn.norms import BatchNorm1d, BatchNorm2d
+from odyssey.nn.stored import StoredWeight
 from odyssey.tensor import ops
 from odyssey.tensor.tape import Array
 from odyssey.tensor.tensor import Tensor
@@ -114,7 +115,7 @@ def _folded(layer: Module, norm: Module | None) -> Conv2d | Linear | None:
         return None
     if not isinstance(layer, (Conv2d, Linear)) or layer.activation is not None:
         return None
-    if norm.running_mean is None or norm.running_var is None:
+    if norm.running_mean is None or norm.running_var is None or isinstance(layer.weight, StoredWeight):
         return None
     factor, shift = (None if one is None else one.data for one in (norm.weight, norm.bias))
     weight, bias = odyssey.fold_batch_norm(

@@ -12,6 +12,9 @@ a range may be computed with one rounding less where the processor has a fused m
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -32,6 +35,7 @@ __all__ = [
     "normal_",
     "ones_",
     "orthogonal_",
+    "placeholders",
     "uniform_",
     "xavier_normal_",
     "xavier_uniform_",
@@ -42,8 +46,36 @@ T = TypeVar("T", Tensor, Array)
 Mode = Literal["fan_in", "fan_out"]
 
 
+_PLACEHOLDERS: ContextVar[bool] = ContextVar("placeholders", default=False)
+
+
 def _data(target: Tensor | Array) -> Array:
     return target.data if isinstance(target, Tensor) else target
+
+
+@contextmanager
+def placeholders() -> Iterator[None]:
+    """Within it nothing random is drawn: uniform and normal weights are one zero seen everywhere, without memory.
+
+    For models whose weights are about to be replaced by those of a file: making them takes no time, and a model larger
+    than the memory can be made.
+
+    >>> with placeholders():
+    ...     weight = uniform_(np.empty((1000, 1000), np.float32), generator=np.random.default_rng())
+    >>> weight.shape, weight.strides
+    ((1000, 1000), (0, 0))
+    """
+    token = _PLACEHOLDERS.set(True)
+    try:
+        yield
+    finally:
+        _PLACEHOLDERS.reset(token)
+
+
+def _placeholder(target: T) -> T:
+    if isinstance(target, Tensor):
+        return target
+    return np.lib.stride_tricks.as_strided(np.zeros(1, target.dtype), target.shape, (0,) * target.ndim)
 
 
 def fans(weight: Tensor | Array, groups: int = 1, transposed: bool = False) -> tuple[int, int]:
@@ -84,14 +116,14 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         return math.sqrt(2.0 / (1.0 + slope**2))
     gains = {"linear": 1.0, "conv2d": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75}
     if nonlinearity not in gains:
-        raise ValueError(
-            f"calculate_gain: expected one of {', '.join([*gains, 'leaky_relu'])}, found {nonlinearity!r}"
-        )
+        raise ValueError(f"calculate_gain: expected one of {', '.join([*gains, 'leaky_relu'])}, found {nonlinearity!r}")
     return gains[nonlinearity]
 
 
 def uniform_(target: T, low: float = 0.0, high: float = 1.0, *, generator: np.random.Generator) -> T:
     """Uniform numbers in [low, high)."""
+    if _PLACEHOLDERS.get():
+        return _placeholder(target)
     data = _data(target)
     numbers = generator.random(data.shape)
     numbers *= high - low  # two roundings, on every machine
@@ -102,6 +134,8 @@ def uniform_(target: T, low: float = 0.0, high: float = 1.0, *, generator: np.ra
 
 def normal_(target: T, mean: float = 0.0, std: float = 1.0, *, generator: np.random.Generator) -> T:
     """Normal numbers."""
+    if _PLACEHOLDERS.get():
+        return _placeholder(target)
     data = _data(target)
     numbers = _standard_normal(data.size, generator).reshape(data.shape)
     numbers *= std

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from odyssey.nn import functional, init
 from odyssey.nn.functional.linear import Activation
 from odyssey.nn.module import Module, Parameter
+from odyssey.nn.stored import StoredWeight
 from odyssey.tensor.tape import Array
 from odyssey.tensor.tensor import Tensor
 
@@ -27,6 +28,7 @@ class Linear(Module):
         dtype: float32 or float64.
 
     Weight (out_features, in_features) and bias (out_features,) start uniform in +-1 / sqrt(in_features), as in PyTorch.
+    A `StoredWeight` may take the weight's place.
 
     Example:
         >>> import odyssey as od
@@ -50,7 +52,7 @@ class Linear(Module):
         self.out_features = out_features
         self.activation = activation
         bound = 1.0 / math.sqrt(in_features) if in_features else 0.0
-        self.weight = Parameter(
+        self.weight: Parameter | StoredWeight = Parameter(
             init.uniform_(np.empty((out_features, in_features), dtype), -bound, bound, generator=generator)
         )
         self.bias = (

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["replacing", "write_bytes", "write_json"]
+__all__ = ["replacing", "sync_folder", "write_bytes", "write_json"]
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     except BaseException:
         _remove(beside)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes | str) -> None:
@@ -70,7 +70,7 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Force the renaming itself to the disk."""
     with suppress(OSError):  # some file systems cannot; the file's own bytes are safe by now
         descriptor = os.open(folder, os.O_RDONLY)

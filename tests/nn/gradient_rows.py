@@ -76,6 +76,9 @@ HITS = (SIGNS + 1) / 2
 CHOSEN = np.array([[True, False, True], [False, False, True]])
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., list[Any]]]] = {
+    "moe_route": (lambda x: F.moe_route(x, 2)[0], draw((4, 5))),
+    "moe_combine": (lambda x, w: F.moe_combine(x, w, np.array([[4, 0], [1, 2], [3, 1]])), draw((6, 3), (3, 2))),
+    "swiglu": (F.swiglu, draw((3, 4), (3, 4))),
     "add_": (lambda x, y: F.add_(x * 2.0, y), draw((2, 3), (3,))),
     "binary_cross_entropy": (F.binary_cross_entropy, draw((3, 4), (3, 4), low=0.1, high=0.9)),
     "binary_cross_entropy_with_logits": (
@@ -155,6 +158,7 @@ LAYERS: dict[str, tuple[Callable[[], Any], Callable[..., list[Any]]]] = {
     "KLDivLoss": (nn.KLDivLoss, draw((3, 4), (3, 4), low=0.1, high=0.9)),
     "L1Loss": (nn.L1Loss, apart(-1, 1)),
     "ModuleList": (lambda: _in_turn(nn.ModuleList([nn.Linear(4, 3), nn.Linear(3, 2)])), draw((2, 4))),
+    "MixtureOfExperts": (lambda: nn.MixtureOfExperts(6, 5, 4, 2, generator=np.random.default_rng(0)), draw((2, 5, 6))),
     "MultiHeadAttention": (lambda: nn.MultiHeadAttention(8, 4, 2, rotary=10000.0, is_causal=True), draw((2, 3, 8))),
     "Residual": (lambda: nn.Residual(nn.Linear(4, 4), nn.Tanh()), draw((2, 4))),
     "SeparableConv2d": (lambda: nn.SeparableConv2d(4, 3, 3, padding=1), draw(IMAGES)),

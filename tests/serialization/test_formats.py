@@ -478,10 +478,10 @@ def header(entries, content=b""):
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"1234567", "a header"), (header(b"{", b""), "a header"), (header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 5]}}, bytes(4)), "within the file"),
-        (header({"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}, bytes(4)), "known type"), (header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(8)), "4 bytes of arrays, found 8"),
-        (header({n: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for n in "ab"}, bytes(4)), "an array at 4"), (header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}, bytes(8)), "an array at 0"),
-        (header(b'{"a":1,"a":1}'), "one twice"), (header({"a": 1}), "damaged"), (header({"__metadata__": {"a": 1}}), "metadata of text"), (header([1, 2]), "damaged"),
+        (b"1234567", "a header"), (header(b"{", b""), "a header"), (header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 5]}}, bytes(4)), "expected 4 bytes for 'a'"),
+        (header({"a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}, bytes(4)), "of a type of BOOL"), (header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, bytes(8)), "4 bytes of arrays, as the header says, found 8"),
+        (header({n: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for n in "ab"}, bytes(4)), "'b' at 4, behind 'a', found it at 0: an overlap"), (header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}, bytes(8)), "a hole"),
+        (header(b'{"a":1,"a":1}'), "'a' twice"), (header({"a": 1}), "data_offsets of 'a', found 1"), (header({"__metadata__": {"a": 1}}), "metadata of text"), (header([1, 2]), "names arrays"),
         (header({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, bytes(4)), "expected 8 bytes"),
     ],
 )  # fmt: skip
@@ -554,7 +554,6 @@ def test_an_array_over_bytes_has_just_as_many():
         ("messagepack", "msgspec"),
         ("arrow", "pyarrow"),
         ("protobuf", "google.protobuf"),
-        ("safetensors", "safetensors.numpy"),
     ],
 )
 def test_a_missing_package_is_named_with_its_cure(format, package):
@@ -573,7 +572,7 @@ for call in (lambda: dumps({{"a": np.ones(1)}}, {format!r}), lambda: loads(b"", 
         print(type(error).__name__)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout in ("said\nsaid\n", "said\nFormatError\n" if format == "safetensors" else "said\nsaid\n")
+    assert done.stdout == "said\nsaid\n"
 
 
 def test_a_package_that_goes_missing_is_no_damaged_file(monkeypatch):

@@ -82,6 +82,7 @@ from odyssey.nn.functional.manifold import (
 from odyssey.nn.functional.norms import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from odyssey.nn.functional.pooling import avg_pool2d, global_avg_pool2d, max_pool2d
 from odyssey.nn.functional.reductions import logsumexp, max, mean, min, norm, sum, var
+from odyssey.nn.functional.routing import moe_combine, moe_route, swiglu
 from odyssey.nn.functional.shape import (
     broadcast_to,
     clone,
@@ -170,6 +171,8 @@ __all__ = [
     "minimum",
     "mish",
     "mobius_add",
+    "moe_combine",
+    "moe_route",
     "mse_loss",
     "multiply",
     "multiply_",
@@ -209,6 +212,7 @@ __all__ = [
     "subtract_",
     "sum",
     "swapaxes",
+    "swiglu",
     "tanh",
     "transpose",
     "var",

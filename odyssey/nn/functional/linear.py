@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from odyssey.nn.functional._arguments import Edge, TensorLike, operand, unbroadcast
+from odyssey.nn.stored import Matrix, StoredWeight, widened
+from odyssey.packing import PackedWeight
 from odyssey.tensor import ops
 from odyssey.tensor.tape import Array, Gradients, Node
 from odyssey.tensor.tensor import Tensor, record
@@ -61,13 +63,16 @@ def _dot_backward(grad: Array, node: Node) -> Gradients:
 
 
 def linear(
-    x: TensorLike, weight: TensorLike, bias: TensorLike | None = None, activation: Activation | None = None
+    x: TensorLike,
+    weight: TensorLike | StoredWeight,
+    bias: TensorLike | None = None,
+    activation: Activation | None = None,
 ) -> Tensor:
     """activation(x @ weight.T + bias), in one pass over the output.
 
     Args:
         x: (..., in_features).
-        weight: (out_features, in_features), as in PyTorch.
+        weight: (out_features, in_features), as in PyTorch; a StoredWeight gets no gradient.
         bias: (out_features,) or None.
         activation: None, "relu", "tanh", "sigmoid", "gelu" or "silu".
 
@@ -75,8 +80,10 @@ def linear(
         (..., out_features).
     """
     x_data, x_edge = operand(x)
-    weight_data, weight_edge = operand(weight)
     bias_data, bias_edge = (None, None) if bias is None else operand(bias)
+    if isinstance(weight, StoredWeight):
+        return _stored_linear(x_data, x_edge, weight, bias_data, bias_edge, activation)
+    weight_data, weight_edge = operand(weight)
     if activation is None or activation in DERIVED_FROM_OUTPUT or not _wants_gradient(x_edge, weight_edge, bias_edge):
         kept = y = ops.linear(x_data, weight_data, bias_data, activation)
     else:  # the backward needs the input of the activation, so the two are not fused
@@ -103,6 +110,38 @@ def _linear_backward(grad: Array, node: Node) -> Gradients:
         if x.ndim != 2:
             by_x = by_x.reshape(x.shape)
     return by_x, by_weight, by_bias
+
+
+def _stored_linear(
+    x: Array, x_edge: Edge, weight: StoredWeight, bias: Array | None, bias_edge: Edge, activation: Activation | None
+) -> Tensor:
+    stored = weight.matrix()
+    matrix = _multipliable(stored)
+    if activation is None or activation in DERIVED_FROM_OUTPUT or not _wants_gradient(x_edge, bias_edge):
+        kept = y = ops.linear(x, matrix, bias, activation, None, weight.precision)
+    else:
+        kept = ops.linear(x, matrix, bias, None, None, weight.precision)
+        y = getattr(ops, activation)(kept)
+    return record(y, _stored_linear_backward, (x_edge, bias_edge), (x.shape, stored, kept, activation))
+
+
+def _multipliable(matrix: Matrix) -> Matrix:
+    """What `ops.linear` takes."""
+    return matrix if isinstance(matrix, PackedWeight) or matrix.dtype == np.float32 else widened(matrix)
+
+
+def _stored_linear_backward(grad: Array, node: Node) -> Gradients:
+    to_x, to_bias = node.inputs
+    shape, matrix, kept, activation = node.saved
+    if activation is not None:
+        grad = activation_backward(activation, grad, kept, node.owned)
+    flat = grad.reshape(-1, grad.shape[-1])
+    by_x = by_bias = None
+    if to_bias is not None:
+        by_bias = ops.sum(flat, 0, False, to_bias.out())
+    if to_x is not None:
+        by_x = ops.matmul(flat, widened(matrix)).reshape(shape)
+    return by_x, by_bias
 
 
 # Activations whose derivative can be read from their output, so that a fused layer need not keep its input.
