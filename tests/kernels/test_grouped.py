@@ -151,7 +151,9 @@ def test_stored_matrices_pass_a_gradient_to_the_rows(kind):
     exact = (weights if kind == "list" else narrow.astype(np.float32)).swapaxes(1, 2)
     grad = drawn(5, 7)
     od.nn.functional.grouped_matmul(a, b, ends).backward(grad)
-    np.testing.assert_allclose(a.grad, od.reference.grouped_matmul(grad, exact.swapaxes(1, 2), ends), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        a.grad, od.reference.grouped_matmul(grad, exact.swapaxes(1, 2), ends), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_the_gradient_of_transposed_weights_lies_as_they_do():

@@ -112,7 +112,10 @@ def test_rows_as_they_lie_give_the_bits_of_the_widened_array(isa, name):
     ml_dtypes = pytest.importorskip("ml_dtypes")
     whole = RNG.standard_normal((80, 150)).astype(getattr(ml_dtypes, name, np.float16))
     for weight in (whole, whole[:70, 3:103], whole[::-2, :33], whole[3:4, 1:2], whole[:, ::2], whole[:0], whole[:, :0]):
-        x, bias = RNG.standard_normal((70, weight.shape[1])).astype(np.float32), RNG.standard_normal(len(weight)).astype(np.float32)
+        x, bias = (
+            RNG.standard_normal((70, weight.shape[1])).astype(np.float32),
+            RNG.standard_normal(len(weight)).astype(np.float32),
+        )
         with od.isa.use(isa):
             wanted = od.linear(x, weight.astype(np.float32), bias, "relu")
             for count in (1, 2, 3, 8, 17, 49, 70):

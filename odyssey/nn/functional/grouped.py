@@ -31,8 +31,8 @@ def grouped_matmul(
     """
     a_data, a_edge = operand(a)
     ends = array(offsets)
-    if isinstance(b, (list, tuple)) or array(b).dtype.itemsize == 2:
-        stored = b if isinstance(b, (list, tuple)) else list(array(b))
+    if not isinstance(b, (Tensor, np.ndarray)) or array(b).dtype.itemsize == 2:
+        stored = list(b.data if isinstance(b, Tensor) else b)
         y = ops.grouped_matmul(a_data, stored, ends, None, precision)
         return record(y, _stored_backward, (a_edge,), (stored, ends))
     b_data, b_edge = operand(b)
@@ -55,7 +55,8 @@ def _grouped_backward(grad: Array, node: Node) -> Gradients:
 def _stored_backward(grad: Array, node: Node) -> Gradients:
     """Through weights as they are multiplied by, widened one at a time and transposed."""
     stored, ends = node.saved
-    parts, start = [], 0
+    parts: list[Array] = []
+    start = 0
     for matrix, end in zip(stored, ends.tolist(), strict=True):
         weight = matrix.T if isinstance(matrix, np.ndarray) else matrix.unpack()
         if end > start or not parts:  # the first says how wide the result is
