@@ -25,6 +25,8 @@ USER_ERROR = 2
 COMMANDS = {
     "bench": "odyssey.cli.bench",
     "data": "odyssey.cli.data",
+    "embed": "odyssey.cli.embed",
+    "generate": "odyssey.cli.generate",
     "info": "odyssey.cli.info",
     "predict": "odyssey.cli.predict",
     "train": "odyssey.cli.train",
@@ -69,6 +71,8 @@ class LazyGroup(click.Group):
             code = _complain(_explain(error))
         except (OdysseyError, ImportError, FloatingPointError) as error:
             code = _complain(str(error))
+        except MemoryError as error:
+            code = _complain(f"expected enough memory, found too little ({error}); use less at once")
         sys.exit(code if isinstance(code, int) else 0)
 
 

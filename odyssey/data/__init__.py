@@ -1,22 +1,29 @@
-"""Data sets, the loader that hands them out in batches, and what happens to these on the way."""
+"""Data sets, the loader that hands them out in batches, and what happens to these on the way.
 
-from odyssey.data.augment import RandomAffine
-from odyssey.data.cifar import load_cifar
-from odyssey.data.dataset import ArrayDataset, Dataset
-from odyssey.data.digits import load_digits
-from odyssey.data.folder import ImageFolder
-from odyssey.data.idx import load_idx, read_idx
-from odyssey.data.images import ImageData, ImageDataset
-from odyssey.data.loader import DataLoader
-from odyssey.data.samplers import (
-    RandomSampler,
-    Sampler,
-    SequentialSampler,
-    ShardSampler,
-    StratifiedSampler,
-    WeightedSampler,
-)
-from odyssey.data.transforms import Compose, Cutout, Normalize, RandomCrop, RandomErasing, RandomHorizontalFlip
+Each is loaded when it is first asked for: who reads text needs nothing for images.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from odyssey.data.augment import RandomAffine
+    from odyssey.data.cifar import load_cifar
+    from odyssey.data.dataset import ArrayDataset, Dataset
+    from odyssey.data.digits import load_digits
+    from odyssey.data.folder import ImageFolder
+    from odyssey.data.idx import load_idx, read_idx
+    from odyssey.data.images import ImageData, ImageDataset
+    from odyssey.data.loader import DataLoader
+    from odyssey.data.samplers import (
+        RandomSampler,
+        Sampler,
+        SequentialSampler,
+        ShardSampler,
+        StratifiedSampler,
+        WeightedSampler,
+    )
+    from odyssey.data.transforms import Compose, Cutout, Normalize, RandomCrop, RandomErasing, RandomHorizontalFlip
 
 __all__ = [
     "ArrayDataset",
@@ -43,3 +50,40 @@ __all__ = [
     "load_idx",
     "read_idx",
 ]
+
+_NAMES = {
+    "ArrayDataset": "odyssey.data.dataset",
+    "Compose": "odyssey.data.transforms",
+    "Cutout": "odyssey.data.transforms",
+    "DataLoader": "odyssey.data.loader",
+    "Dataset": "odyssey.data.dataset",
+    "ImageData": "odyssey.data.images",
+    "ImageDataset": "odyssey.data.images",
+    "ImageFolder": "odyssey.data.folder",
+    "Normalize": "odyssey.data.transforms",
+    "RandomAffine": "odyssey.data.augment",
+    "RandomCrop": "odyssey.data.transforms",
+    "RandomErasing": "odyssey.data.transforms",
+    "RandomHorizontalFlip": "odyssey.data.transforms",
+    "RandomSampler": "odyssey.data.samplers",
+    "Sampler": "odyssey.data.samplers",
+    "SequentialSampler": "odyssey.data.samplers",
+    "ShardSampler": "odyssey.data.samplers",
+    "StratifiedSampler": "odyssey.data.samplers",
+    "WeightedSampler": "odyssey.data.samplers",
+    "load_cifar": "odyssey.data.cifar",
+    "load_digits": "odyssey.data.digits",
+    "load_idx": "odyssey.data.idx",
+    "read_idx": "odyssey.data.idx",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_NAMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_NAMES])

@@ -5,6 +5,7 @@ Bert, BertConfig    an encoder of text
 Decoder, DecoderConfig, RopeScaling    transformers that read from left to right, dense and sparse
 MoETransformer, MoEConfig    those with a mixture of experts in every layer
 from_pretrained, save_pretrained    models in the folders of Hugging Face
+generate, generate_text, Sampling    what a decoder goes on with
 
 Each is loaded when it is first asked for: who embeds text needs no network of images.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from odyssey.models.bert import Bert, BertConfig
     from odyssey.models.decoder import Decoder, DecoderConfig, RopeScaling
+    from odyssey.models.generation import Sampling, generate, generate_text
     from odyssey.models.lenet5 import LeNet5
     from odyssey.models.moe import MoEConfig, MoETransformer
     from odyssey.models.pretrained import from_pretrained, save_pretrained
@@ -31,7 +33,10 @@ __all__ = [
     "MoETransformer",
     "ResNet18",
     "RopeScaling",
+    "Sampling",
     "from_pretrained",
+    "generate",
+    "generate_text",
     "load_resnet18",
     "resnet18_from",
     "resnet18_state",
@@ -49,7 +54,10 @@ _NAMES = {
     "MoETransformer": "odyssey.models.moe",
     "ResNet18": "odyssey.models.resnet18",
     "RopeScaling": "odyssey.models.decoder",
+    "Sampling": "odyssey.models.generation",
     "from_pretrained": "odyssey.models.pretrained",
+    "generate": "odyssey.models.generation",
+    "generate_text": "odyssey.models.generation",
     "load_resnet18": "odyssey.models.resnet18_names",
     "resnet18_from": "odyssey.models.resnet18_names",
     "resnet18_state": "odyssey.models.resnet18_names",

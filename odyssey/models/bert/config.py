@@ -30,6 +30,7 @@ class BertConfig:
         pooler: whether there is a layer behind the first token, as for pairs of texts.
         pooling: what a text's embedding is made of: the "mean" of its tokens, or its first ("cls").
         normalize: whether embeddings are divided by their length.
+        padding: the token that fills up, whose row starts at 0 and is not trained; None for none.
         max_tokens: how many tokens of a text an embedding sees; None for all places.
 
     Raises:
@@ -48,6 +49,7 @@ class BertConfig:
     pooler: bool = True
     pooling: Pooling = "mean"
     normalize: bool = True
+    padding: int | None = 0
     max_tokens: int | None = None
 
     def __post_init__(self) -> None:
@@ -62,5 +64,7 @@ class BertConfig:
             )
         if self.pooling not in POOLINGS:
             raise ValueError(f"BertConfig: expected pooling of {', '.join(POOLINGS)}, found {self.pooling!r}")
+        if self.padding is not None and not 0 <= self.padding < self.vocabulary:
+            raise ValueError(f"BertConfig: expected padding in [0, {self.vocabulary}), found {self.padding}")
         if self.max_tokens is not None and not 1 <= self.max_tokens <= self.context:
             raise ValueError(f"BertConfig: expected max_tokens in [1, {self.context}], found {self.max_tokens}")

@@ -197,6 +197,19 @@ class Decoder(Module):
             raise ValueError(f"new_cache: expected a capacity within the context of {config.context}, found {capacity}")
         return Cache(config.layers, batch, config.kv_heads, capacity, config.head_size, self._dtype())
 
+    def generate(self, prompts: Any, max_new_tokens: int | None = None, **options: Any) -> Iterator[Any]:
+        """The tokens that follow prompts, one after another: `odyssey.models.generate`, where all is said.
+
+        Example:
+            >>> import odyssey as od
+            >>> model = od.models.MoETransformer.tiny()
+            >>> len(list(model.generate([1, 2, 3], 4, temperature=0.8, top_p=0.9, seed=0)))
+            4
+        """
+        from odyssey.models.generation import generate
+
+        return generate(self, prompts, max_new_tokens, **options)
+
     def load_balancing_loss(self) -> Tensor:
         """The sum over the sparse layers of what `MixtureOfExperts.load_balancing_loss` says of the last call; 0 for a
         dense model. Training adds `config.balance_weight` times it to the loss."""

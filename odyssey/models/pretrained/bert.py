@@ -73,8 +73,12 @@ def _config(folder: Folder, pooler: bool) -> BertConfig:
         raise settings.wrong("num_attention_heads", f"a divisor of hidden_size={features}")
     context = settings.integer("max_position_embeddings")
     pooling, normalize, longest = _sentences(folder.path, context)
+    vocabulary = settings.integer("vocab_size")
+    padding = settings.integer("pad_token_id", None, at_least=0)
+    if padding is not None and padding >= vocabulary:
+        raise settings.wrong("pad_token_id", f"a token below vocab_size={vocabulary}")
     return BertConfig(
-        vocabulary=settings.integer("vocab_size"),
+        vocabulary=vocabulary,
         features=features,
         layers=settings.integer("num_hidden_layers"),
         heads=heads,
@@ -86,6 +90,7 @@ def _config(folder: Folder, pooler: bool) -> BertConfig:
         pooler=pooler,
         pooling=pooling,
         normalize=normalize,
+        padding=padding,
         max_tokens=longest,
     )
 
@@ -146,6 +151,6 @@ def write(model: Bert) -> tuple[dict[str, Any], Names]:
         "hidden_act": THEIRS[config.activation],
         "layer_norm_eps": config.eps,
         "position_embedding_type": "absolute",
-        "pad_token_id": 0,
+        "pad_token_id": config.padding,
     }
     return settings, _names(config)
