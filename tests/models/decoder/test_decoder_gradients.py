@@ -7,7 +7,15 @@ from odyssey.models import MoETransformer
 from odyssey.nn import functional
 from odyssey.testing import gradcheck
 
-SMALL = {"vocab_size": 9, "hidden_size": 8, "head_size": 4, "mlp_size": 6, "expert_size": 5, "experts": 3, "init_std": 0.4}
+SMALL = {
+    "vocab_size": 9,
+    "hidden_size": 8,
+    "head_size": 4,
+    "mlp_size": 6,
+    "expert_size": 5,
+    "experts": 3,
+    "init_std": 0.4,
+}
 KINDS = {
     "add": {},
     "hyper-connections": {"residual": "mhc", "streams": 2},
