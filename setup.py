@@ -83,6 +83,7 @@ MODULES = {
     "array": [],
     "elementwise": [],
     "linear": [],
+    "grouped": [],
     "probe": [],
     "activations": [],
     "optim": [],
@@ -114,7 +115,7 @@ MODULES = {
 }
 
 # Modules whose few instructions are what a small call costs; the others are compiled for size, which takes a quarter off them.
-QUICK = {"array", "crossing", "elementwise", "activations", "linear", "reductions", "softmax", "tape", "typed"}
+QUICK = {"array", "crossing", "elementwise", "activations", "linear", "grouped", "reductions", "softmax", "tape", "typed"}
 # Per entry module, flags beside the common ones. GCC clears a new object of some hundred bytes by one slow instruction.
 MODULE_FLAGS = {"typed": ["-fno-builtin-memset"]}
 

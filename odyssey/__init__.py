@@ -84,6 +84,7 @@ from odyssey._kernels.geometry import (
     spherical_distance,
     spherical_distance_backward,
 )
+from odyssey._kernels.grouped import grouped_matmul
 from odyssey._kernels.hyper import (
     hyper_head,
     hyper_head_backward,
@@ -292,6 +293,7 @@ __all__ = [
     "hyper_pre",
     "hyper_pre_backward",
     # linear
+    "grouped_matmul",
     "linear",
     "matmul",
     # mhc

@@ -105,13 +105,16 @@ typedef void (*ody_columns_fn)(const ody_columns *);
 
 /* How b of a product lies: in strides, or packed (odyssey.pack): panels of ODY_PANEL_BYTES of reals across, one after
  * another, the last filled up with zeros; in a panel the rows of b one after another. ODY_BF16 has two rows side by
- * side, element by element, k rounded up to even. */
+ * side, element by element, k rounded up to even. Or as a checkpoint has it: each column of b is a row of k adjacent numbers
+ * of 16 bits, and b_col says, in such numbers, how far the next column begins. */
 enum ody_format {
     ODY_STRIDED,
     ODY_PANELS, /* the reals themselves */
     ODY_BF16,
     ODY_F16,
     ODY_INT8, /* b = integer * scale, one scale a column */
+    ODY_BF16_ROWS,
+    ODY_F16_ROWS,
 };
 enum { ODY_PANEL_BYTES = 256 };
 
@@ -127,7 +130,7 @@ typedef struct ody_gemm {
     double alpha, beta;
     int activation; /* enum ody_activation */
     void *workspace;
-    int format;        /* enum ody_format. Packed: b_row and b_col are not read, alpha is 1, beta 0 */
+    int format;        /* enum ody_format. But for ODY_STRIDED alpha is 1, beta 0 and b_row is not read; of packed ones nor is b_col */
     const void *scale; /* ODY_INT8: n float32 */
 } ody_gemm;
 typedef void (*ody_gemm_fn)(const ody_gemm *);
@@ -526,7 +529,7 @@ typedef struct ody_kernels {
 
     /* Every element of c is one chain acc = fma(alpha*a[i,l], b[l,j], acc), l ascending, from its start: the error is
      * within gamma_(k+1) sum |alpha a b|. k = 0 gives the start. NaN and inf travel as IEEE says; 0 * inf is NaN.
-     * Packed numbers are widened exactly first. ODY_INT8: the chain is of a and the integers, from zero; its end is
+     * Packed and narrow numbers are widened exactly first. ODY_INT8: the chain is of a and the integers, from zero; its end is
      * multiplied by the scale, or with a bias fma(end, scale, bias). Formats but ODY_PANELS are for float32 alone. */
     ODY_PAIR(ody_gemm_fn, gemm);
     /* Bytes of workspace that gemm needs for this product; depends on shapes and strides only. */

@@ -23,7 +23,7 @@ int ody_table_usable(const ody_kernels *table);
 /* Kernels that leave rounding to the processor, outside the bits rule; asked for by precision="native". NULL where the
  * active table is not the one they go with, or the processor lacks what they need. */
 typedef struct ody_native {
-    ody_gemm_fn bf16; /* gemm with ODY_BF16: x rounded to bfloat16, two products a step */
+    ody_gemm_fn bf16; /* gemm with ODY_BF16 or ODY_BF16_ROWS: x rounded to bfloat16, two products a step */
     ody_gemm_workspace_fn bf16_workspace;
 } ody_native;
 const ody_native *ody_native_for(const ody_kernels *table);
@@ -93,6 +93,9 @@ typedef struct ody_gemm_stack {
     ptrdiff_t a[ODY_MAX_DIMS], b[ODY_MAX_DIMS], c[ODY_MAX_DIMS];
 } ody_gemm_stack;
 int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm_stack *stack);
+/* Products of any shapes, each with operands of its own, shared out together; a product without rows costs nothing. */
+int ody_run_gemms(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm *products, size_t count,
+                  size_t itemsize);
 /* ---- reduce.c --------------------------------------------------------------------------------------------------- */
 
 /* One pass of a reduction. Every pass but the first has the one before's results, a value per sequence, as in[1]. */

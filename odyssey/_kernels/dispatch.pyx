@@ -44,6 +44,13 @@ cdef int run_rows(const char *op, ody_rows_fn f, const ody_rows *r, int cost) no
 cdef int run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
                   const ody_gemm_stack *stack) noexcept nogil:
     return runtime.ody_run_gemm(op, f, workspace, stack)
+
+
+cdef int run_gemms(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm *products, size_t count,
+                   size_t itemsize) noexcept nogil:
+    return runtime.ody_run_gemms(op, f, workspace, products, count, itemsize)
+
+
 cdef int run_reduction(const char *op, const ody_reduction *r) noexcept nogil:
     return runtime.ody_run_reduction(op, r)
 

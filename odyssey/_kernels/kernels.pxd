@@ -51,6 +51,8 @@ cdef extern from "odyssey/kernels.h" nogil:
         ODY_BF16
         ODY_F16
         ODY_INT8
+        ODY_BF16_ROWS
+        ODY_F16_ROWS
 
     ctypedef struct ody_gemm:
         size_t m, n, k

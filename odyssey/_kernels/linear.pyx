@@ -1,14 +1,17 @@
 """Matrix products: matmul with NumPy's rules for shapes, and the fused linear layer."""
 cimport cython
 from libc.stddef cimport ptrdiff_t, size_t
-from numpy cimport (NPY_ARRAY_ALIGNED, NPY_DOUBLE, NPY_FLOAT, PyArray_CHKFLAGS, PyArray_CopyInto, PyArray_DATA,
-                    PyArray_DIMS, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDES, ndarray, npy_intp)
+from numpy cimport (NPY_ARRAY_ALIGNED, NPY_DOUBLE, NPY_FLOAT, NPY_FLOAT16, PyArray_CHKFLAGS, PyArray_CopyInto, PyArray_DATA,
+                    PyArray_DIMS, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDES, PyArray_TYPE, ndarray,
+                    npy_intp)
 cimport numpy as cnp
+
+import numpy as np
 
 from odyssey._kernels.array cimport (GIL_WORTH, as_array, check_disjoint, checked_out, contiguous, describe, new_array,
                                      new_like, no_memory, real_type, row_contiguous, same_type)
 from odyssey._kernels.dispatch cimport K, native, run_gemm
-from odyssey._kernels.kernels cimport (ODY_BF16, ODY_F16, ODY_INT8, ODY_PANELS, ODY_STRIDED)
+from odyssey._kernels.kernels cimport (ODY_BF16, ODY_BF16_ROWS, ODY_F16, ODY_F16_ROWS, ODY_INT8, ODY_PANELS, ODY_STRIDED)
 from odyssey._kernels.kernels cimport (ODY_GELU, ODY_IDENTITY, ODY_RELU, ODY_SIGMOID, ODY_SILU, ODY_TANH, ody_gemm_fn,
                                        ody_gemm_workspace_fn)
 from odyssey._kernels.runtime cimport ody_gemm_stack
@@ -50,7 +53,7 @@ cdef int run(const char *op, ody_gemm_stack *stack, int type_num, bint natively=
     cdef ody_gemm_fn f = K.gemm_f32 if type_num == NPY_FLOAT else K.gemm_f64
     cdef ody_gemm_workspace_fn workspace = K.gemm_workspace_f32 if type_num == NPY_FLOAT else K.gemm_workspace_f64
     cdef int failed
-    if natively and native() != NULL and stack.first.format == ODY_BF16:
+    if natively and native() != NULL and (stack.first.format == ODY_BF16 or stack.first.format == ODY_BF16_ROWS):
         f = native().bf16
         workspace = native().bf16_workspace
     if stack.ndim == 0 and stack.first.m * stack.first.n * stack.first.k < GIL_WORTH:
@@ -63,7 +66,39 @@ cdef int run(const char *op, ody_gemm_stack *stack, int type_num, bint natively=
     return 0
 
 
-cdef inline bint in_elements(ndarray x) noexcept:
+cdef int narrow_format(ndarray weight):
+    if PyArray_ITEMSIZE(weight) != 2 or not cnp.PyArray_ISNOTSWAPPED(weight):
+        return ODY_STRIDED
+    if PyArray_TYPE(weight) == NPY_FLOAT16:
+        return ODY_F16_ROWS
+    # bfloat16 is known by its name, whoever made the type.
+    return ODY_BF16_ROWS if (<object> weight).dtype.name == "bfloat16" else ODY_STRIDED
+
+
+cdef int packed_format(object weight) except -1:
+    return <int> FORMATS[weight.dtype]
+
+
+cdef int check_stored(object weight, str dtype, int type_num, const char *op) except -1:
+    cdef bint wide = dtype == "float64"
+    if wide != (type_num == NPY_DOUBLE):
+        raise DTypeError(f"{op.decode()}: {dtype} weights need a {'float64' if wide else 'float32'} x\n"
+                         f"  weight: {weight!r}\n" if isinstance(weight, PackedWeight) else
+                         f"{op.decode()}: {dtype} weights need a float32 x\n"
+                         f"  weight: {describe(weight)}\n"
+                         f"  remedy: x.astype(np.float32), which copies")
+    return 0
+
+
+cdef ndarray adjacent_rows(ndarray weight):
+    cdef npy_intp *strides = PyArray_STRIDES(weight)
+    if (PyArray_CHKFLAGS(weight, NPY_ARRAY_ALIGNED) and strides[0] % 2 == 0
+            and (strides[1] == 2 or PyArray_DIMS(weight)[1] <= 1)):
+        return weight
+    return np.array(weight, order="C")
+
+
+cdef bint in_elements(ndarray x) noexcept:
     """Every stride is a whole number of elements and the data is aligned, so that a kernel can walk it as it is."""
     cdef npy_intp item = PyArray_ITEMSIZE(x)
     cdef int axis
@@ -238,17 +273,19 @@ def linear(
 
     Args:
         x: (..., in), float32 or float64.
-        weight: (out, in), of x's dtype; or what `pack` made of it, whatever it is stored as (float64 for a float64 x).
+        weight: (out, in), of x's dtype; or, for a float32 x, of float16 or (ml_dtypes) bfloat16, as a checkpoint has it,
+            read where it lies if the numbers of a row are adjacent and copied otherwise; or what `pack` made of it,
+            whatever it is stored as (float64 for a float64 x).
         bias: (out,), or None.
         activation: None, "relu", "tanh", "sigmoid", "gelu" (erf form) or "silu".
         out: (..., out), where to write; overlaps no input.
-        precision: "exact", or "native" to leave the rounding of packed bfloat16 weights' products to the processor.
+        precision: "exact", or "native" to leave the rounding of bfloat16 weights' products to the processor.
 
     Returns:
         `out`, or a new array of shape (..., out).
 
     Each element is one chain of fused multiply-adds over `in` in ascending order that begins at the bias; a row's bits
-    are the same alone and in any batch. Packed weights are widened exactly first; with int8 the chain is over the
+    are the same alone and in any batch. Narrow weights are widened exactly first; with int8 the chain is over the
     integers, from zero, and its end is multiplied by the row's scale, the bias added, in one rounding.
 
     "native" is faster and stands outside of that rule: where AVX-512 is active and the processor multiplies bfloat16, x
@@ -257,7 +294,7 @@ def linear(
 
     Raises:
         ShapeError: if the last axis of x is not weight's second, or bias is not (out,).
-        DTypeError: unless all arrays are float32, or all float64.
+        DTypeError: unless all arrays but a weight of another of these types are float32, or all float64.
         LayoutError: if out is read-only or overlaps an input.
         ValueError: for an unknown activation or precision.
 
@@ -273,21 +310,25 @@ def linear(
     cdef int code = activation_code(activation, "linear")
     cdef npy_intp item = PyArray_ITEMSIZE(rows), count = 1, inputs, outputs
     cdef bint packed = isinstance(weight, PackedWeight)
+    cdef int format = ODY_STRIDED
     if precision != "exact" and precision != "native":
         raise ValueError(f"linear: precision must be 'exact' or 'native'; found {precision!r}")
     if packed:
+        format = packed_format(weight)
+        check_stored(weight, weight.dtype, type_num, "linear")
         w = weight.panels
         scale = weight.scale
         outputs, inputs = weight.shape
-        if (weight.dtype == "float64") != (type_num == NPY_DOUBLE):
-            raise DTypeError(f"linear: packed {weight.dtype} weights need a {'float64' if weight.dtype == 'float64' else 'float32'} x\n"
-                             f"  x: {describe(rows)}    weight: {weight!r}")
         if ndim < 1 or PyArray_DIMS(rows)[ndim - 1] != inputs:
             raise ShapeError("linear: x must be (..., in) and weight (out, in)\n"
                              f"  x: {describe(rows)}    weight: {weight!r}")
     else:
         w = as_array(weight, "linear")
-        same_type(w, type_num, "linear", "weight")
+        format = narrow_format(w)
+        if format == ODY_STRIDED:
+            same_type(w, type_num, "linear", "weight")
+        else:
+            check_stored(w, (<object> w).dtype.name, type_num, "linear")
         if PyArray_NDIM(w) == 2:
             outputs, inputs = PyArray_DIMS(w)[0], PyArray_DIMS(w)[1]
     if not packed and (PyArray_NDIM(w) != 2 or ndim < 1 or PyArray_DIMS(rows)[ndim - 1] != PyArray_DIMS(w)[1]):
@@ -307,8 +348,10 @@ def linear(
     if x_row % item:
         rows = rows.copy()
         x_row = PyArray_DIMS(rows)[ndim - 1] * item
-    if not packed and not in_elements(w):
+    if format == ODY_STRIDED and not in_elements(w):
         w = contiguous(w)
+    elif format == ODY_BF16_ROWS or format == ODY_F16_ROWS:
+        w = adjacent_rows(w)
     for axis in range(ndim - 1):
         dims[axis] = PyArray_DIMS(rows)[axis]
         count *= dims[axis]
@@ -333,9 +376,9 @@ def linear(
     stack.first.c = PyArray_DATA(target)
     stack.first.a_row = x_row // item
     stack.first.a_col = 1
-    stack.first.b_row = 0 if packed else PyArray_STRIDES(w)[1] // item
-    stack.first.b_col = 0 if packed else PyArray_STRIDES(w)[0] // item
-    stack.first.format = <int> FORMATS[weight.dtype] if packed else <int> ODY_STRIDED
+    stack.first.b_row = 0 if packed else PyArray_STRIDES(w)[1] // PyArray_ITEMSIZE(w)
+    stack.first.b_col = 0 if packed else PyArray_STRIDES(w)[0] // PyArray_ITEMSIZE(w)
+    stack.first.format = format
     stack.first.scale = NULL if scale is None else PyArray_DATA(scale)
     stack.first.c_row = dims[ndim - 1]
     stack.first.bias = NULL if start is None else PyArray_DATA(start)

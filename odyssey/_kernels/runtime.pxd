@@ -69,6 +69,8 @@ cdef extern from "odyssey/runtime.h" nogil:
         ptrdiff_t c[64]
     int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
                      const ody_gemm_stack *stack) noexcept
+    int ody_run_gemms(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm *products,
+                      size_t count, size_t itemsize) noexcept
 
     ctypedef struct ody_pass:
         ody_rows_fn rows

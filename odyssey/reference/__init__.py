@@ -94,6 +94,7 @@ from odyssey.reference.geometry import (
     spherical_distance,
     spherical_distance_backward,
 )
+from odyssey.reference.grouped import grouped_matmul
 from odyssey.reference.hyper import (
     hyper_head,
     hyper_head_backward,
@@ -225,6 +226,7 @@ __all__ = [
     "global_avg_pool2d_backward",
     "group_norm",
     "group_norm_backward",
+    "grouped_matmul",
     "gyration",
     "hard_sigmoid",
     "hard_sigmoid_backward",

@@ -60,8 +60,9 @@ def linear(
 ) -> Array:
     """activation(x @ weightᵀ + bias). `torch.nn.functional.linear`, with the activation fused.
 
-    x is (..., in), weight (out, in) or what `pack` made of it, in whose int8 form the sums of integers are multiplied
-    by the rows' scales; bias (out,), the result (..., out); else `ShapeError`. activation is None, "relu",
+    x is (..., in), weight (out, in), float16 and bfloat16 of it widened to float32; or what `pack` made of it, in whose
+    int8 form the sums of integers are multiplied by the rows' scales; bias (out,), the result (..., out); else
+    `ShapeError`. activation is None, "relu",
     "tanh", "sigmoid", "gelu" or "silu" (else `ValueError`) and acts before the sum is rounded. precision is "exact" or
     "native" (else `ValueError`), which only says how far kernels may stray from this.
 
@@ -73,6 +74,7 @@ def linear(
     scale = None
     if hasattr(weight, "parts"):
         weight, scale = weight.parts()
+    weight = widened(weight)
     x, weight, *rest = reals(x=x, weight=weight) if bias is None else reals(x=x, weight=weight, bias=bias)
     if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(explain("linear: x must be (..., in) and weight (out, in)", describe(x=x, weight=weight)))
@@ -80,6 +82,13 @@ def linear(
     if scale is not None:
         result = result * scale.astype(np.float64)
     return deliver(activated(with_bias(result, rest, axis=-1), activation), x.dtype, out)
+
+
+def widened(weight: ArrayLike) -> ArrayLike:
+    """float16 and bfloat16 as float32, which holds them exactly; all else as it is."""
+    if isinstance(weight, np.ndarray) and weight.dtype.name in ("float16", "bfloat16") and weight.dtype.isnative:
+        return weight.astype(np.float32)
+    return weight
 
 
 def with_bias(result: Array, rest: list[Array], axis: int) -> Array:

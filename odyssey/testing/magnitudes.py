@@ -285,6 +285,13 @@ def matmul(a: Array, b: Array, out: Array | None = None, alpha: float = 1.0, bet
     return np.asarray(abs(alpha) * np.matmul(np.abs(wide64(a)), np.abs(wide64(b))) + start)
 
 
+def grouped_matmul(a: Array, b: Any, offsets: Array, **_: Any) -> Array:
+    """Σ|a||b|, group by group."""
+    if isinstance(b, list):
+        b = np.stack([wide64(matrix.unpack().T if hasattr(matrix, "unpack") else matrix) for matrix in b])
+    return np.asarray(reference.grouped_matmul(np.abs(wide64(a)), np.abs(wide64(b)), offsets))
+
+
 def linear(x: Array, weight: Array, bias: Array | None = None, activation: str | None = None, **_: Any) -> Array:
     """|x| @ |weight|ᵀ + |bias|, for no activation amplifies an error by more than 1.13; and |result| for its own."""
     total = matmul(x, np.asarray(weight).T) + (0 if bias is None else np.abs(wide64(bias)))

@@ -104,3 +104,40 @@ def test_what_only_speaks_dlpack_can_be_packed_and_bfloat16_is_known_by_its_name
     np.testing.assert_array_equal(od.pack(Exporter()).unpack(), weight)
     for dtype in ("float32", "bfloat16"):
         np.testing.assert_array_equal(od.pack(weight.astype(ml_dtypes.bfloat16), dtype).unpack(), weight)
+
+
+@pytest.mark.parametrize("isa", od.isa.available())
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_rows_as_they_lie_give_the_bits_of_the_widened_array(isa, name):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    whole = RNG.standard_normal((80, 150)).astype(getattr(ml_dtypes, name, np.float16))
+    for weight in (whole, whole[:70, 3:103], whole[::-2, :33], whole[3:4, 1:2], whole[:, ::2], whole[:0], whole[:, :0]):
+        x, bias = (
+            RNG.standard_normal((70, weight.shape[1])).astype(np.float32),
+            RNG.standard_normal(len(weight)).astype(np.float32),
+        )
+        with od.isa.use(isa):
+            wanted = od.linear(x, weight.astype(np.float32), bias, "relu")
+            for count in (1, 2, 3, 8, 17, 49, 70):
+                assert od.linear(x[:count], weight, bias, "relu").tobytes() == wanted[:count].tobytes()
+
+
+def test_native_rows_are_near_the_exact_ones_and_packed_or_not_the_same():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    for inputs, outputs, count in ((33, 70, 130), (1, 1, 1), (1000, 64, 3), (769, 130, 64), (0, 5, 2)):
+        weight = RNG.standard_normal((outputs, inputs)).astype(ml_dtypes.bfloat16)
+        x = RNG.standard_normal((2 * count, inputs)).astype(np.float32)[::2]
+        bias = RNG.standard_normal(outputs).astype(np.float32)
+        native = od.linear(x, weight, bias, "relu", precision="native")
+        assert native.tobytes() == od.linear(x, od.pack(weight), bias, "relu", precision="native").tobytes()
+        exact, size = od.linear(x, weight, bias, "relu"), np.abs(x) @ np.abs(weight.astype(np.float32)).T
+        assert (np.abs(native - exact) <= 2**-8 * size + 1e-6).all()
+
+
+def test_narrow_rows_need_a_float32_x():
+    with pytest.raises(DTypeError, match="float32 x"):
+        od.linear(np.ones(3), np.ones((2, 3), np.float16))
+    with pytest.raises(DTypeError, match="must be float32"):
+        od.linear(np.ones(3, np.float32), np.ones((2, 3), ">f2"))
+    with pytest.raises(ShapeError, match="x must be"):
+        od.linear(np.ones(3, np.float32), np.ones((3, 2), np.float16))

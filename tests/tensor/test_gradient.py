@@ -90,6 +90,9 @@ SECOND = {
     "matmul": (F.matmul, lambda: (leaf(2, 3), leaf(3, 4))),
     "matmul of batches": (F.matmul, lambda: (leaf(2, 1, 2, 3), leaf(3, 3, 2))),
     "matmul of vectors": (F.matmul, lambda: (leaf(3), leaf(3, 2))),
+    "grouped rows": (lambda a, b: F.grouped_matmul(a, b, np.array([1, 3])), lambda: (leaf(3, 2), leaf(2, 2, 3))),
+    "grouped sums": (lambda a, b: F.grouped_matmul(a, b, np.array([1, 3])), lambda: (leaf(2, 3), leaf(3, 2))),
+    "grouped columns": (lambda a, b: F.grouped_matmul(a, b, np.array([1, 3])), lambda: (leaf(2, 2, 3), leaf(3, 3))),
     "matmul with a vector": (F.matmul, lambda: (leaf(2, 3), leaf(3))),
     "dot": (F.dot, lambda: (leaf(3), leaf(3))),
     **{

@@ -138,8 +138,6 @@ static K(tile_fn) K(tile_for)(int rows, int vecs) {
     return NULL;
 }
 
-static size_t K(round_up)(size_t n, size_t to) { return (n + to - 1) / to * to; }
-
 /* ---- packing ---------------------------------------------------------------------------------------------------- */
 
 /* rows <= MR rows of A, scaled by alpha, into one (k, MR) panel; rows that do not exist are left as they are found, for

@@ -33,47 +33,52 @@ static const void *columns_from(const ody_gemm *g, const char *b, size_t column,
     case ODY_PANELS: return b + column * g->k * (size_t)item;
     case ODY_BF16: return b + column * (g->k + g->k % 2) * 2;
     case ODY_F16: return b + column * g->k * 2;
+    case ODY_BF16_ROWS:
+    case ODY_F16_ROWS: return b + (ptrdiff_t)column * g->b_col * 2;
     default: return b + column * g->k;
     }
+}
+
+/* One part of a product: what remains of g are its rows [row, row_end) and columns [column, column_end). */
+static void run_part(ody_gemm_fn f, ody_gemm_workspace_fn workspace, ody_gemm g, ptrdiff_t item, size_t row, size_t row_end,
+                     size_t column, size_t column_end, int *failed) {
+    g.m = row_end - row;
+    g.n = column_end - column;
+    if (g.m == 0 || g.n == 0) return;
+    g.a = (const char *)g.a + (ptrdiff_t)row * g.a_row * item;
+    g.b = columns_from(&g, g.b, column, item);
+    if (g.scale) g.scale = (const float *)g.scale + column;
+    g.c = (char *)g.c + ((ptrdiff_t)row * g.c_row + (ptrdiff_t)column) * item;
+    if (g.bias) g.bias = (const char *)g.bias + (ptrdiff_t)column * item;
+    size_t bytes = workspace(&g);
+    /* Small products need little scratch: the stack spares them the block cache's lock. */
+    _Alignas(64) char near[16384];
+    g.workspace = bytes <= sizeof near ? near : ody_alloc(bytes);
+    if (!g.workspace) {
+        __atomic_store_n(failed, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    f(&g);
+    if (bytes > sizeof near) ody_free(g.workspace);
 }
 
 static void gemm_task(void *context, size_t task) {
     gemm_job *job = context;
     const ody_gemm_stack *stack = job->stack;
-    const ptrdiff_t item = (ptrdiff_t)stack->itemsize;
     ody_gemm g = stack->first;
     size_t column_part = task % job->column_parts, row_part = task / job->column_parts % job->row_parts;
     size_t rest = task / job->column_parts / job->row_parts;
-    const char *a = g.a, *b = g.b, *bias = g.bias;
-    char *c = g.c;
     for (int axis = stack->ndim - 1; axis >= 0; axis--) {
         const ptrdiff_t index = (ptrdiff_t)(rest % stack->shape[axis]);
         rest /= stack->shape[axis];
-        a += index * stack->a[axis];
-        b += index * stack->b[axis];
-        c += index * stack->c[axis];
+        g.a = (const char *)g.a + index * stack->a[axis];
+        g.b = (const char *)g.b + index * stack->b[axis];
+        g.c = (char *)g.c + index * stack->c[axis];
     }
     size_t row, row_end, column, column_end;
     part_of(g.m, job->row_parts, row_part, 2, &row, &row_end);
     part_of(g.n, job->column_parts, column_part, 64, &column, &column_end);
-    g.m = row_end - row;
-    g.n = column_end - column;
-    if (g.m == 0 || g.n == 0) return;
-    g.a = a + (ptrdiff_t)row * g.a_row * item;
-    g.b = columns_from(&g, b, column, item);
-    if (g.scale) g.scale = (const float *)g.scale + column;
-    g.c = c + ((ptrdiff_t)row * g.c_row + (ptrdiff_t)column) * item;
-    if (bias) g.bias = bias + (ptrdiff_t)column * item;
-    size_t bytes = job->workspace(&g);
-    /* Small products need little scratch: the stack spares them the block cache's lock. */
-    _Alignas(64) char near[16384];
-    g.workspace = bytes <= sizeof near ? near : ody_alloc(bytes);
-    if (!g.workspace) {
-        __atomic_store_n(&job->failed, 1, __ATOMIC_RELAXED);
-        return;
-    }
-    job->f(&g);
-    if (bytes > sizeof near) ody_free(g.workspace);
+    run_part(job->f, job->workspace, g, (ptrdiff_t)stack->itemsize, row, row_end, column, column_end, &job->failed);
 }
 
 /* How to cut one product into about `parts` tasks. Each packs its rows of a and its columns of b for itself: the grid with
@@ -110,5 +115,78 @@ int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
         for (size_t task = 0; task < tasks; task++) gemm_task(&job, task);
     else
         ody_parallel(gemm_task, &job, tasks);
+    return job.failed ? -1 : 0;
+}
+
+/* ---- products that have nothing to do with each other but to be done together ------------------------------------- */
+
+typedef struct group_cut {
+    size_t first_task, row_parts, column_parts;
+} group_cut;
+
+typedef struct group_job {
+    ody_gemm_fn f;
+    ody_gemm_workspace_fn workspace;
+    const ody_gemm *products;
+    size_t count, itemsize;
+    const group_cut *cuts;
+    int failed;
+} group_job;
+
+static void group_task(void *context, size_t task) {
+    group_job *job = context;
+    /* The last product whose first task is not behind this one; those without work have the next one's. */
+    size_t low = 0, high = job->count;
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+        if (job->cuts[middle].first_task <= task) low = middle;
+        else high = middle;
+    }
+    const group_cut *cut = &job->cuts[low];
+    const ody_gemm *g = &job->products[low];
+    const size_t part = task - cut->first_task;
+    size_t row, row_end, column, column_end;
+    part_of(g->m, cut->row_parts, part / cut->column_parts, 2, &row, &row_end);
+    part_of(g->n, cut->column_parts, part % cut->column_parts, 64, &column, &column_end);
+    run_part(job->f, job->workspace, *g, (ptrdiff_t)job->itemsize, row, row_end, column, column_end, &job->failed);
+}
+
+/* Reading a column of b costs as much as multiplying it by so many rows of a: a group of one row is no cheap one. */
+enum { READING = 4 };
+
+static double cost_of(const ody_gemm *g) {
+    return g->m == 0 || g->n == 0 ? 0 : ((double)g->m + READING) * (double)g->n * (double)(g->k + 1);
+}
+
+int ody_run_gemms(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm *products, size_t count,
+                  size_t itemsize) {
+    double total = 0, bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        const ody_gemm *g = &products[i];
+        total += cost_of(g);
+        if (g->m) bytes += (double)(g->m * g->k + g->k * g->n + g->m * g->n) * (double)itemsize;
+    }
+    ody_announce(op, (size_t)bytes);
+    if (total == 0) return 0;
+    const size_t threads = total > SERIAL ? (size_t)ody_threads() : 1;
+    group_cut *cuts = ody_alloc(count * sizeof *cuts);
+    if (!cuts) return -1;
+    size_t tasks = 0;
+    /* Whoever comes last must not work alone for long: no task is more than so small a part of the whole. */
+    const double largest = threads > 1 ? total / (double)(threads * (total > LARGE ? 8 : 4)) : total;
+    for (size_t i = 0; i < count; i++) {
+        cuts[i] = (group_cut){tasks, 1, 1};
+        const double cost = cost_of(&products[i]);
+        if (cost == 0) continue;
+        const size_t parts = 1 + (size_t)(cost / largest);
+        if (threads > 1 && parts > 1) choose_parts(&products[i], parts, &cuts[i].row_parts, &cuts[i].column_parts);
+        tasks += cuts[i].row_parts * cuts[i].column_parts;
+    }
+    group_job job = {f, workspace, products, count, itemsize, cuts, 0};
+    if (threads == 1 || tasks == 1)
+        for (size_t task = 0; task < tasks; task++) group_task(&job, task);
+    else
+        ody_parallel(group_task, &job, tasks);
+    ody_free(cuts);
     return job.failed ? -1 : 0;
 }

@@ -63,7 +63,7 @@ static void K(few_block)(const ody_gemm *g, size_t *columns, size_t *depth) {
 static size_t K(few_workspace)(const ody_gemm *g) {
     size_t columns, depth;
     K(few_block)(g, &columns, &depth);
-    return (g->m * g->k + LANES + (g->b_col == 1 ? g->m * columns : LANES * LANES)) * sizeof(real);
+    return (K(beside)(g->m, g->k) + (g->b_col == 1 ? g->m * columns : LANES * LANES)) * sizeof(real);
 }
 
 /* rows x vecs sums, in scratch as (rows, vecs*LANES), go on over `depth` rows of B; lanes < LANES where vecs is 1. */
@@ -200,12 +200,8 @@ FEW_SIZES(FEW_FUNCTION)
 #undef FEW_FUNCTION
 
 static void K(few)(const ody_gemm *g) {
-    const real *from = g->a;
-    const real alpha = (real)g->alpha;
-    real *a = g->workspace, *rest = a + (g->m * g->k + LANES - 1) / LANES * LANES;
-    for (size_t r = 0; r < g->m; r++)
-        for (size_t i = 0; i < g->k; i++)
-            a[i * g->m + r] = alpha * from[(ptrdiff_t)r * g->a_row + (ptrdiff_t)i * g->a_col];
+    real *a = g->workspace, *rest = a + K(beside)(g->m, g->k);
+    K(lay_beside)(g, a);
     if (g->b_col == 1) {
         K(few_from_rows)(g, a, rest);
     } else {

@@ -1,6 +1,8 @@
 /* Products with packed weights: a panel is read from its first byte to its last, widened in registers, once for every
  * few rows of A. Lanes are outputs, an element of A is broadcast: one chain of fma over k in ascending order each.
  *
+ * Weights that lie in rows of 16 bits become panels a block at a time (turned.h), which the tiles then find in L1.
+ *
  * More rows than that go through the tiles of gemm.h, which widen a block of panels first.
  */
 
@@ -27,23 +29,11 @@ enum {
 #define PACKED_TILES(CASE, format) CASE(1, 4, format) CASE(2, 2, format) CASE(3, 2, format)
 #endif
 enum {
-    PACKED_DEPTH = 64,   /* rows of a panel between two tiles of A, which find them in L1; even */
     PACKED_AHEAD = 1024, /* bytes to fetch ahead where one tile takes a panel whole */
 };
 #define PACKED_KEY(rows, vecs) ((rows) * 16 + (vecs))
 #endif
 
-enum { K(PANEL) = ODY_PANEL_BYTES / sizeof(real) };
-
-/* Bytes of one row of b in a panel; of a pair of rows, half. */
-static size_t K(panel_row)(int format) {
-#if LANES == 16
-    if (format == ODY_BF16 || format == ODY_F16) return K(PANEL) * 2;
-    if (format == ODY_INT8) return K(PANEL);
-#endif
-    (void)format;
-    return ODY_PANEL_BYTES;
-}
 /* Where the panel begins that holds column j. */
 static const char *K(panel_of)(const ody_gemm *g, size_t j) {
     const size_t k = g->format == ODY_BF16 ? g->k + g->k % 2 : g->k;
@@ -172,16 +162,17 @@ static void K(scale_row)(const ody_gemm *g, real *row, size_t j, size_t n) {
 }
 
 static size_t K(packed_workspace)(const ody_gemm *g) {
-    return (g->m * g->k + LANES + g->m * K(PANEL)) * sizeof(real);
+    const size_t turned = K(in_rows)(g->format) ? PACKED_DEPTH * K(panel_row)(K(panel_format)(g->format)) : 0;
+    return (K(beside)(g->m, g->k) + g->m * K(PANEL)) * sizeof(real) + turned;
 }
 
 static void K(packed)(const ody_gemm *g) {
     const size_t m = g->m, n = g->n, k = g->k;
-    real *a = g->workspace, *sums = a + (m * k + LANES - 1) / LANES * LANES;
-    const real *from = g->a;
-    for (size_t r = 0; r < m; r++)
-        for (size_t i = 0; i < k; i++) a[i * m + r] = from[(ptrdiff_t)r * g->a_row + (ptrdiff_t)i * g->a_col];
-    const size_t most = (size_t)PACKED_TILE_FOR(g->format), tiles = (m + most - 1) / most;
+    real *a = g->workspace, *sums = a + K(beside)(m, k);
+    char *turned = (char *)(sums + m * K(PANEL));
+    const int in_rows = K(in_rows)(g->format), format = K(panel_format)(g->format);
+    K(lay_beside)(g, a);
+    const size_t most = (size_t)PACKED_TILE_FOR(format), tiles = (m + most - 1) / most, row = K(panel_row)(format);
     for (size_t j = 0; j < n; j += K(PANEL)) {
         const size_t columns = n - j < K(PANEL) ? n - j : K(PANEL);
         for (size_t v = 0; v < K(PANEL); v += LANES) {
@@ -189,17 +180,20 @@ static void K(packed)(const ody_gemm *g) {
             const vec start = g->bias && !g->scale && lanes ? v_load_n((const real *)g->bias + j + v, lanes, 0) : v_zero();
             for (size_t r = 0; r < m; r++) v_store(sums + r * K(PANEL) + v, start);
         }
-        const char *b = K(panel_of)(g, j);
-        const int once = tiles == 1 && PACKED_VECS_FOR(m) == 4;
+        const char *b = in_rows ? NULL : K(panel_of)(g, j);
+        const int once = tiles == 1 && PACKED_VECS_FOR(m) == 4 && !in_rows;
         const size_t step = once ? k : PACKED_DEPTH;
         for (size_t i = 0; i < k; i += step) {
             const size_t depth = k - i < step ? k - i : step;
             /* Several passes over this block: each fetches its share of the next one. */
-            const char *block = b + i * K(panel_row)(g->format), *fetch = block + PACKED_AHEAD;
-            const size_t steps = g->format == ODY_BF16 ? (depth + 1) / 2 : depth;
-            const size_t bytes = depth * K(panel_row)(g->format);
+            const char *block = in_rows ? turned : b + i * row, *fetch = block + PACKED_AHEAD;
+            const size_t steps = format == ODY_BF16 ? (depth + 1) / 2 : depth;
+            const size_t bytes = depth * row;
             size_t fetch_step = steps ? bytes / steps : 0;
-            if (!once) {
+            if (in_rows) {
+                K(turn)(g, j, columns, i, depth, turned);
+                fetch = block, fetch_step = 0;
+            } else if (!once) {
                 size_t passes = 0;
                 for (size_t t = 0; t < tiles; t++)
                     passes += 4 / (size_t)PACKED_VECS_FOR(m * (t + 1) / tiles - m * t / tiles);
@@ -209,10 +203,10 @@ static void K(packed)(const ody_gemm *g) {
             for (size_t t = 0; t < tiles; t++) {
                 const size_t first = m * t / tiles, rows = m * (t + 1) / tiles - first;
                 const size_t width = (size_t)PACKED_VECS_FOR(rows) * LANES;
-                const K(packed_fn) tile = K(packed_for)(g->format, (int)rows);
+                const K(packed_fn) tile = K(packed_for)(format, (int)rows);
                 for (size_t v = 0; v < 4 * LANES; v += width) {
                     /* A pair's vectors are twice as wide. */
-                    const size_t into = g->format == ODY_BF16 ? v * 4 : v * K(panel_row)(g->format) / K(PANEL);
+                    const size_t into = format == ODY_BF16 ? v * 4 : v * row / K(PANEL);
                     tile(depth, a + i * m + first, m, block + into, sums + first * K(PANEL) + v, K(PANEL), fetch,
                          fetch_step);
                     if (!once) fetch += fetch_step * steps;
@@ -234,6 +228,10 @@ static void K(packed)(const ody_gemm *g) {
 /* A block of rows [i, i + depth) and columns [j, j + n) into panels of (depth, width) for gemm_tile; `width` divides a
  * panel's, i is even, and what stands behind the last column is zero. */
 static void K(widen)(const ody_gemm *g, size_t i, size_t depth, size_t j, size_t n, size_t width, real *panels) {
+    if (K(in_rows)(g->format)) {
+        K(widen_rows)(g, i, depth, j, n, width, panels);
+        return;
+    }
     const size_t row = K(panel_row)(g->format);
     for (size_t at = 0; at < n; at += width) {
         const size_t inside = (j + at) % K(PANEL);

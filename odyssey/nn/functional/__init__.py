@@ -54,6 +54,7 @@ from odyssey.nn.functional.geometry import (
     poincare_distance,
     spherical_distance,
 )
+from odyssey.nn.functional.grouped import grouped_matmul
 from odyssey.nn.functional.hyper import expand_streams, hyper_head, hyper_post, hyper_pre
 from odyssey.nn.functional.in_place import add_, copy_, divide_, fill_, multiply_, setitem, subtract_
 from odyssey.nn.functional.linear import dot, linear, matmul
@@ -139,6 +140,7 @@ __all__ = [
     "getitem",
     "global_avg_pool2d",
     "group_norm",
+    "grouped_matmul",
     "gyration",
     "hard_sigmoid",
     "hard_swish",

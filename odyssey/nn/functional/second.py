@@ -36,6 +36,7 @@ from odyssey.nn.functional._arguments import shape_of
 from odyssey.nn.functional.dropout import _dropout_backward, dropout
 from odyssey.nn.functional.elementwise import add, divide, exp, multiply, negative, power, scale, sqrt, subtract
 from odyssey.nn.functional.embedding import _embedding_backward
+from odyssey.nn.functional.grouped import _grouped_backward, grouped_matmul
 from odyssey.nn.functional.linear import (
     DERIVED_FROM_OUTPUT,
     _dot_backward,
@@ -333,6 +334,16 @@ def _log_softmax(grad: Tensor, node: Node) -> Tensors:
 
 
 # ---- products --------------------------------------------------------------------------------------------------------
+
+
+def _grouped(grad: Tensor, node: Node) -> Tensors:
+    a_data, b_data, ends = node.saved
+    a, b = _input(node, 0, a_data), _input(node, 1, b_data)
+    return _wanted(
+        node,
+        lambda: grouped_matmul(grad, swapaxes(b, -1, -2), ends),
+        lambda: grouped_matmul(swapaxes(a, -1, -2), grad, ends),
+    )
 
 
 def _matmul(grad: Tensor, node: Node) -> Tensors:
@@ -706,6 +717,7 @@ FORMULAS: dict[BackwardFunction, Formula] = {
     in_place._multiply_in_place_backward: _multiply_in_place,
     _dot_backward: _dot,
     _linear_backward: _linear,
+    _grouped_backward: _grouped,
     _matmul_backward: _matmul,
     losses._cross_entropy_backward: _cross_entropy,
     losses._mse_loss_backward: _mse_loss,
