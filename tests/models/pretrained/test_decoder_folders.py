@@ -1,6 +1,7 @@
 """Decoders in folders: each family comes back to the same bits, and what a family cannot say or a file lacks is listed."""
 
 import dataclasses
+import doctest
 import json
 
 import ml_dtypes
@@ -10,7 +11,8 @@ import pytest
 import odyssey as od
 from odyssey.errors import FormatError
 from odyssey.models import Decoder, DecoderConfig, MoETransformer, RopeScaling
-from odyssey.models.pretrained import decoders, llama, mixtral, olmoe, qwen3_moe
+from odyssey.models.pretrained import decoders, llama, mixtral, olmoe, qwen3_moe, random_weights
+from odyssey.models.pretrained.random_weights import write_random
 from odyssey.models.pretrained.settings import Settings
 from odyssey.nn.stored import StoredWeight, named_stored_weights
 
@@ -259,3 +261,30 @@ def test_our_own_settings_are_all_of_them(tmp_path):
     saved(CONFIGS["odyssey_decoder"][0], "odyssey_decoder", tmp_path)
     found = od.models.from_pretrained(tmp_path).config
     assert dataclasses.asdict(found) == dataclasses.asdict(CONFIGS["odyssey_decoder"][0])
+
+
+@pytest.mark.parametrize("kind", ["odyssey_decoder", "mixtral"])
+def test_random_weights_are_written_without_a_model(kind, tmp_path):
+    config = CONFIGS["mixtral"][0]
+    write_random(config, tmp_path / "a", model_type=kind, max_shard_size="2KB")
+    write_random(config, tmp_path / "b", model_type=kind, dtype="float32", seed=0)
+    first, second = od.models.from_pretrained(tmp_path / "a"), od.models.from_pretrained(tmp_path / "b", dtype="bfloat16")
+    assert len(list((tmp_path / "a").glob("*.safetensors"))) > 3
+    assert np.array_equal(first(IDS).data, second(IDS).data)  # the same numbers, whatever they are written as
+    wide = od.models.from_pretrained(tmp_path / "b")
+    assert wide.layers[0].attention_norm.weight.data.tolist() == [1.0] * 16
+    assert 0.15 < wide.embedding.weight.data.std() < 0.25
+    assert not np.array_equal(wide.embedding.weight.data, wide.head.weight.data)
+
+
+def test_random_weights_of_no_kind_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="'bfloat16', 'float16' or 'float32', found 'int8'"):
+        write_random(BASE, tmp_path / "a", dtype="int8")
+    with pytest.raises(ValueError, match="found 'gpt'"):
+        write_random(BASE, tmp_path / "a", model_type="gpt")
+
+
+def test_the_example_of_random_weights_runs():
+    result = doctest.testmod(random_weights)
+    assert result.attempted
+    assert not result.failed
