@@ -55,7 +55,7 @@ class StoredWeight:
         ['bias']
     """
 
-    __slots__ = ("dtype", "precision", "shape", "value")
+    __slots__ = ("_matrices", "dtype", "precision", "shape", "value")
 
     def __init__(self, value: Matrix | Sequence[Matrix], precision: Precision = "exact") -> None:
         if precision not in ("exact", "native"):
@@ -64,6 +64,7 @@ class StoredWeight:
         self.value: Matrix | tuple[Matrix, ...]
         self.shape: tuple[int, ...]
         self.dtype: str
+        self._matrices: tuple[Matrix, ...]
         if isinstance(value, (np.ndarray, PackedWeight)):
             self.value = value
             self.dtype = _kind(value)
@@ -72,8 +73,9 @@ class StoredWeight:
                 raise ShapeError(
                     explain("StoredWeight: value must be (out, in) or (experts, out, in)", describe(value=value))
                 )
+            self._matrices = tuple(value) if isinstance(value, np.ndarray) and value.ndim == 3 else (value,)
             return
-        self.value = matrices = tuple(value)
+        self.value = self._matrices = matrices = tuple(value)
         kinds = {(tuple(one.shape), _kind(one)) for one in matrices}
         if len(kinds) != 1 or len(matrices[0].shape) != 2:
             found = ", ".join(f"{shape} {kind}" for shape, kind in sorted(kinds)) or "none"
@@ -101,11 +103,9 @@ class StoredWeight:
             raise ShapeError(f"expected one matrix (out, in), found {self!r}\n  remedy: one of its .matrices()")
         return self.value
 
-    def matrices(self) -> Sequence[Matrix]:
+    def matrices(self) -> tuple[Matrix, ...]:
         """The matrices (out, in): one, or each expert's."""
-        if isinstance(self.value, tuple):
-            return self.value
-        return tuple(self.value) if self.ndim == 3 and isinstance(self.value, np.ndarray) else (self.value,)
+        return self._matrices
 
     def widened(self) -> Array:
         """The numbers that are multiplied by, in float32: a new array of `shape`."""

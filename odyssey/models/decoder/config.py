@@ -87,63 +87,85 @@ class DecoderConfig:
     stop_tokens: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check(self._types())
         # What is left at 0 follows from the rest.
-        self._default("kv_heads", self.heads)
-        self._default("head_size", self.hidden_size // self.heads if self.heads > 0 else 0)
-        self._default("mlp_size", 4 * self.hidden_size)
+        for name, value in (
+            ("kv_heads", self.heads),
+            ("head_size", self.hidden_size // self.heads),
+            ("mlp_size", 4 * self.hidden_size),
+        ):
+            self._default(name, value)
         if self.experts:
             self._default("expert_size", self.mlp_size)
-        wrong = [f"{self._shown(names)}: {rule}" for holds, names, rule in self._rules() if not holds]
-        if wrong:
-            raise ValueError(f"{type(self).__name__}: " + "\n  ".join(["what cannot be:", *wrong]))
+        self._check(self._rules())
 
     def _default(self, name: str, value: int) -> None:
         if getattr(self, name) == 0:
             object.__setattr__(self, name, value)
 
-    def _shown(self, names: str) -> str:
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names.split())
+    def _check(self, rules: list[tuple[bool, str, str]]) -> None:
+        """Each rule: whether it holds, what it is about, and what it says."""
+        wrong = [
+            f"{', '.join(f'{name}={getattr(self, name)!r}' for name in names.split())}: expected {rule}"
+            for holds, names, rule in rules
+            if not holds
+        ]
+        if wrong:
+            raise ValueError(f"{type(self).__name__}: " + "\n  ".join(["what makes no model:", *wrong]))
+
+    def _types(self) -> list[tuple[bool, str, str]]:
+        """That each is of its kind."""
+        least = {
+            "vocab_size": 1,
+            "hidden_size": 1,
+            "layers": 1,
+            "heads": 1,
+            "context": 1,
+            "sparse_step": 1,
+            "streams": 1,
+        }
+        least |= dict.fromkeys(("kv_heads", "head_size", "mlp_size", "experts", "top_k", "expert_size"), 0)
+        rules = [
+            (_whole(getattr(self, name), number), name, f"a whole number of at least {number}")
+            for name, number in least.items()
+        ]
+        for name in ("norm_eps", "balance_weight", "init_std"):
+            rules.append((_number(getattr(self, name)) and getattr(self, name) >= 0, name, "a number of at least 0"))
+        rules.append((_number(self.rope_base) and self.rope_base > 0, "rope_base", "a number above 0"))
+        for name in ("full_attention_layers", "dense_layers", "stop_tokens"):
+            given = getattr(self, name)
+            holds = isinstance(given, tuple) and all(_whole(one, 0) for one in given)
+            rules.append((holds, name, "a tuple of whole numbers"))
+        for name in ("tied", "renormalize"):
+            rules.append((isinstance(getattr(self, name), bool), name, "True or False"))
+        scaling, clip, window = self.rope_scaling, self.clip_qkv, self.sliding_window
+        return [
+            *rules,
+            (scaling is None or isinstance(scaling, RopeScaling), "rope_scaling", "None or a RopeScaling"),
+            (self.attention_bias in ("none", "qkv", "all"), "attention_bias", "'none', 'qkv' or 'all'"),
+            (self.qk_norm in (None, "head", "full"), "qk_norm", "None, 'head' or 'full'"),
+            (clip is None or (_number(clip) and clip > 0), "clip_qkv", "None or a number above 0"),
+            (window is None or _whole(window, 1), "sliding_window", "None or a whole number of at least 1"),
+            (self.residual in ("add", "mhc"), "residual", "'add' or 'mhc'"),
+        ]
 
     def _rules(self) -> list[tuple[bool, str, str]]:
-        """Each rule: whether it holds, what it is about, and what it says."""
-        whole = ("vocab_size", "hidden_size", "layers", "heads", "kv_heads", "head_size", "mlp_size", "context")
-        counts = [(_whole(getattr(self, name), 1), name, "expected a whole number of at least 1") for name in whole]
-        if not all(holds for holds, _, _ in counts):
-            return counts
-        layers = set(range(self.layers))
-        rules = [
-            (self.heads % self.kv_heads == 0, "heads kv_heads", "expected heads to be a multiple of kv_heads"),
-            (self.head_size % 2 == 0, "head_size", "expected an even number, for rotary pairs"),
-            (_positive(self.norm_eps, zero=True), "norm_eps", "expected a number of at least 0"),
-            (_positive(self.rope_base), "rope_base", "expected a number above 0"),
-            (self.attention_bias in ("none", "qkv", "all"), "attention_bias", "expected 'none', 'qkv' or 'all'"),
-            (self.qk_norm in (None, "head", "full"), "qk_norm", "expected None, 'head' or 'full'"),
-            (self.clip_qkv is None or _positive(self.clip_qkv), "clip_qkv", "expected None or a number above 0"),
+        """That they go together."""
+        layers = range(self.layers)
+        sees = self.experts == 0 or 1 <= self.top_k <= self.experts
+        return [
+            (self.heads % self.kv_heads == 0, "heads kv_heads", "heads to be a multiple of kv_heads"),
+            (self.head_size > 0 and self.head_size % 2 == 0, "head_size", "an even number, for rotary pairs"),
             (
-                self.sliding_window is None or _whole(self.sliding_window, 1),
-                "sliding_window",
-                "expected None or a whole number of at least 1",
+                all(one in layers for one in self.full_attention_layers),
+                "full_attention_layers layers",
+                "layers' numbers",
             ),
-            (set(self.full_attention_layers) <= layers, "full_attention_layers layers", "expected numbers of layers"),
-            (set(self.dense_layers) <= layers, "dense_layers layers", "expected numbers of layers"),
-            (self.residual in ("add", "mhc"), "residual", "expected 'add' or 'mhc'"),
-            (_whole(self.streams, 1) and self.streams <= 8, "streams", "expected 1 to 8"),
-            (_whole(self.experts, 0), "experts", "expected a whole number of at least 0"),
-            (all(0 <= one < self.vocab_size for one in self.stop_tokens), "stop_tokens vocab_size", "expected tokens"),
-            (_positive(self.init_std, zero=True), "init_std", "expected a number of at least 0"),
-            (_positive(self.balance_weight, zero=True), "balance_weight", "expected a number of at least 0"),
+            (all(one in layers for one in self.dense_layers), "dense_layers layers", "layers' numbers"),
+            (all(one < self.vocab_size for one in self.stop_tokens), "stop_tokens vocab_size", "tokens"),
+            (sees, "top_k experts", "1 <= top_k <= experts"),
+            (self.streams <= 8, "streams", "1 to 8"),
         ]
-        if self.experts:
-            rules += [
-                (
-                    _whole(self.top_k, 1) and self.top_k <= self.experts,
-                    "top_k experts",
-                    "expected top_k in [1, experts]",
-                ),
-                (_whole(self.expert_size, 1), "expert_size", "expected a whole number of at least 1"),
-                (_whole(self.sparse_step, 1), "sparse_step", "expected a whole number of at least 1"),
-            ]
-        return rules
 
     def is_sparse(self, layer: int) -> bool:
         """Whether the layer of that number, from 0, has experts."""
@@ -162,6 +184,5 @@ def _whole(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
-def _positive(value: Any, zero: bool = False) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return number and (value > 0 or (zero and value == 0))
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

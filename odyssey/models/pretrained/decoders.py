@@ -221,7 +221,7 @@ def write_decoder(model: Decoder, families: Mapping[str, Family]) -> tuple[Value
             f"save_pretrained: expected a model with {', '.join(missing)}, as {family.model_type} ones have"
         )
     ours, theirs = (_said(one) for one in (config, checked_config(Settings(written, Path(CONFIG)), family)))
-    lost = [f"{name}={value!r}" for name, value in ours.items() if theirs[name] != value]
+    lost = [f"{name}={value!r}" for name, value in ours.items() if theirs.get(name) != value]
     if lost:
         raise ValueError(
             f"save_pretrained: a {family.model_type} model cannot be written with {', '.join(lost)}; "

@@ -7,8 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from odyssey.nn.functional._arguments import Edge, TensorLike, operand, unbroadcast
-from odyssey.nn.stored import Matrix, StoredWeight, widened
-from odyssey.packing import PackedWeight
+from odyssey.nn.stored import StoredWeight, widened
 from odyssey.tensor import ops
 from odyssey.tensor.tape import Array, Gradients, Node
 from odyssey.tensor.tensor import Tensor, record
@@ -115,19 +114,13 @@ def _linear_backward(grad: Array, node: Node) -> Gradients:
 def _stored_linear(
     x: Array, x_edge: Edge, weight: StoredWeight, bias: Array | None, bias_edge: Edge, activation: Activation | None
 ) -> Tensor:
-    stored = weight.matrix()
-    matrix = _multipliable(stored)
+    matrix = weight.matrix()
     if activation is None or activation in DERIVED_FROM_OUTPUT or not _wants_gradient(x_edge, bias_edge):
         kept = y = ops.linear(x, matrix, bias, activation, None, weight.precision)
     else:
         kept = ops.linear(x, matrix, bias, None, None, weight.precision)
         y = getattr(ops, activation)(kept)
-    return record(y, _stored_linear_backward, (x_edge, bias_edge), (x.shape, stored, kept, activation))
-
-
-def _multipliable(matrix: Matrix) -> Matrix:
-    """What `ops.linear` takes."""
-    return matrix if isinstance(matrix, PackedWeight) or matrix.dtype == np.float32 else widened(matrix)
+    return record(y, _stored_linear_backward, (x_edge, bias_edge), (x.shape, matrix, kept, activation))
 
 
 def _stored_linear_backward(grad: Array, node: Node) -> Gradients:

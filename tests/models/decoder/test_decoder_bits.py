@@ -21,7 +21,14 @@ WIDTH = 300  # three blocks of keys
 def made(kind):
     generator = np.random.default_rng(5)
     return MoETransformer.tiny(
-        vocab_size=50, hidden_size=32, head_size=8, mlp_size=48, expert_size=24, init_std=0.3, generator=generator, **KINDS[kind]
+        vocab_size=50,
+        hidden_size=32,
+        head_size=8,
+        mlp_size=48,
+        expert_size=24,
+        init_std=0.3,
+        generator=generator,
+        **KINDS[kind],
     ).eval()
 
 
@@ -41,7 +48,11 @@ def test_a_cache_in_random_pieces_gives_the_full_pass(kind, seed):
     expected = full(model, tokens)
     rng = np.random.default_rng(seed)
     cuts = np.unique(rng.integers(1, WIDTH, 6))
-    pieces = np.split(tokens, [*cuts, *(WIDTH - np.arange(4, 0, -1))], axis=1) if cuts[-1] < WIDTH - 4 else np.split(tokens, cuts, 1)
+    pieces = (
+        np.split(tokens, [*cuts, *(WIDTH - np.arange(4, 0, -1))], axis=1)
+        if cuts[-1] < WIDTH - 4
+        else np.split(tokens, cuts, 1)
+    )
     cache = model.new_cache(3, WIDTH)
     found = np.concatenate([model(piece, cache=cache).data for piece in pieces], 1)
     assert np.array_equal(found, expected)

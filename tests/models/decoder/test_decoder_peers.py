@@ -170,7 +170,9 @@ def test_a_bfloat16_checkpoint_has_the_logits_of_its_numbers(case, tmp_path):
     np.testing.assert_allclose(model(ids).data, expected, rtol=1e-4, atol=1e-4)
     wide = od.models.from_pretrained(tmp_path, dtype="float32")
     assert np.array_equal(wide(ids).data, model(ids).data)  # the bits of the product with the weights widened
-    assert np.corrcoef(od.models.from_pretrained(tmp_path, dtype="int8")(ids).data.ravel(), expected.ravel())[0, 1] > 0.98
+    assert (
+        np.corrcoef(od.models.from_pretrained(tmp_path, dtype="int8")(ids).data.ravel(), expected.ravel())[0, 1] > 0.98
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -209,7 +211,9 @@ def test_experts_that_lie_in_one_tensor_are_found(case, tmp_path):
     peer = theirs(case)
     peer.save_pretrained(tmp_path)
     expected = od.models.from_pretrained(tmp_path)
-    safetensors.torch.save_file({k: v.contiguous() for k, v in peer.state_dict().items()}, tmp_path / "model.safetensors")
+    safetensors.torch.save_file(
+        {k: v.contiguous() for k, v in peer.state_dict().items()}, tmp_path / "model.safetensors"
+    )
     found = od.models.from_pretrained(tmp_path)
     for (name, one), (_, other) in zip(found.named_parameters(), expected.named_parameters(), strict=True):
         assert np.array_equal(one.data, other.data), name
