@@ -89,6 +89,7 @@ typedef struct ody_rows {
 } ody_rows;
 typedef void (*ody_rows_fn)(const ody_rows *);
 typedef void (*ody_labelled_rows_fn)(const ody_rows *); /* in[1] points to an int64 a row */
+typedef void (*ody_route_fn)(const ody_rows *); /* what is said of experts are param[0] int64 a row */
 typedef void (*ody_rotary_fn)(const ody_rows *); /* in[1] and in[2] have param[0] elements a row, at most n / 2 */
 
 /* in[0] is (m, n), rows in_step bytes apart, a row contiguous; in[1] and out are (n): a reduction over m for each column.
@@ -739,10 +740,10 @@ typedef struct ody_kernels {
     /* The k = param0 largest of in0, n a row, k <= n, largest first and of equal ones the first first: out0, k a row, is
      * softmax(in0) there, param1 != 0: over their sum; out1 is their int64 numbers. NaN counts as -inf; it, +inf, and nothing
      * but -inf make the row's weights NaN. Relative error: that of in0 - max, and 4 ulp. */
-    ODY_PAIR(ody_labelled_rows_fn, moe_route);
+    ODY_PAIR(ody_route_fn, moe_route);
     /* out0, n a row: the gradient of the logits in1, from that of the weights in0, k a row; in2 is the k int64 numbers that
      * moe_route gave. w (in0 - sum(in0 w)) at those; elsewhere -p sum(in0 w) with p of softmax(in1), or 0 with param1. */
-    ODY_PAIR(ody_labelled_rows_fn, moe_route_backward);
+    ODY_PAIR(ody_route_fn, moe_route_backward);
     /* out[t] = the sum of weights[t][j] * x[rows[t][j]], one chain of fma over j from 0. n elements, tokens rows. */
     ODY_PAIR(ody_combine_fn, moe_combine);
     /* out[row] = the sum of weights[t][j] * grad[t] over the places of the row, one chain of fma from 0. */
