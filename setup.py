@@ -103,6 +103,7 @@ MODULES = {
     "norms": [],
     "normalise": [],
     "embedding": [],
+    "routing": [],
     "dropout": [],
     "transport": [],
     "hyper": [],
