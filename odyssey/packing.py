@@ -145,7 +145,7 @@ def _to_float32(array: Array, name: str) -> Array:
 
 
 def _filled(array: Array, name: str, panel: tuple[int, ...], kind: Any, scale: Array | None = None) -> Array:
-    """Panels of rounded numbers; rows whose numbers are adjacent are read where they lie, and never widened as a whole."""
+    """Panels of rounded numbers. Rows whose numbers are adjacent are read where they lie, and none is widened whole."""
     from odyssey._kernels.packing import fill  # here, because the kernels' modules know PackedWeight
 
     rows = array if name == "float32" else array.view(np.uint16)
@@ -181,4 +181,5 @@ def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
     count = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(count + 64, np.uint8)
     start = -memory.ctypes.data % 64
-    return memory[start : start + count].view(dtype).reshape(shape)
+    result: Array = memory[start : start + count].view(dtype).reshape(shape)
+    return result
