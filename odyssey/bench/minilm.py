@@ -1,8 +1,8 @@
 """all-MiniLM-L6-v2 in odyssey and in onnxruntime: the same weights and tokens.
 
 The real weights where a package brings them, random ones of the same shapes elsewhere: how fast they are does not
-depend on the numbers. onnxruntime runs the graph that torch exports, as it is and after its own optimizer for transformers has
-fused attention, GELU and norms.
+depend on the numbers. onnxruntime runs the graph that torch exports, as it is and after its own optimizer for
+transformers has fused attention, GELU and norms.
 """
 
 from __future__ import annotations
