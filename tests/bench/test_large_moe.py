@@ -30,7 +30,7 @@ def test_figures_of_a_small_model(dtype, size, small, monkeypatch) -> None:
     assert len(figures.of_limit) == large_moe.DECODED - large_moe.WARM
     config = od.models.MoEConfig.tiny()
     seen = config.layers * (config.top_k * 3 * 64 * 256 + 64 * (64 + 16 + 16 + 64) + 64 * 4) + 64 * 1000
-    assert figures.bytes_per_token == pytest.approx(size * seen, rel=0.1)
+    assert figures.bytes_per_token == pytest.approx(size * seen, rel=0.15)
     assert figures.resident > 1  # of so little the interpreter alone is many times as much
 
 
