@@ -102,6 +102,7 @@ MODULES = {
     "norms": [],
     "normalise": [],
     "embedding": [],
+    "routing": [],
     "dropout": [],
     "transport": [],
     "hyper": [],

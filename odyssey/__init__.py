@@ -37,6 +37,8 @@ from odyssey._kernels.activations import (
     silu_backward,
     softplus,
     softplus_backward,
+    swiglu,
+    swiglu_backward,
     tanh,
     tanh_backward,
 )
@@ -133,6 +135,7 @@ from odyssey._kernels.pooling import (
 from odyssey._kernels.reduction_gradients import max_backward, min_backward, norm_backward, var_backward
 from odyssey._kernels.reductions import argmax, dot, logsumexp, max, mean, min, norm, sum, var
 from odyssey._kernels.rotary import rotary_embedding, rotary_embedding_backward, rotary_tables
+from odyssey._kernels.routing import moe_combine, moe_combine_backward, moe_route, moe_route_backward
 from odyssey._kernels.sampling import sample, topk_sample, topp_sample
 from odyssey._kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from odyssey._kernels.transport import sinkhorn, sinkhorn_backward, sinkhorn_knopp, sinkhorn_knopp_backward
@@ -237,6 +240,8 @@ __all__ = [
     "silu_backward",
     "softplus",
     "softplus_backward",
+    "swiglu",
+    "swiglu_backward",
     "tanh",
     "tanh_backward",
     # attention
@@ -365,6 +370,11 @@ __all__ = [
     "rotary_embedding",
     "rotary_embedding_backward",
     "rotary_tables",
+    # routing
+    "moe_combine",
+    "moe_combine_backward",
+    "moe_route",
+    "moe_route_backward",
     # sampling
     "sample",
     "topk_sample",

@@ -12,6 +12,7 @@
  *   ody_attention                        attention
  *   ody_norm     group by group          batch_norm, group_norm, instance_norm
  *   ody_scatter  row by row of a table   embedding_backward;   ody_dropout   dropout
+ *   ody_combine  token by token          moe_combine
  *   ody_hyper    token by token          hyper_pre, hyper_head;   ody_mixing   hyper_post
  *   ody_pairs    point by point          pairwise_distance
  *
@@ -88,6 +89,7 @@ typedef struct ody_rows {
 } ody_rows;
 typedef void (*ody_rows_fn)(const ody_rows *);
 typedef void (*ody_labelled_rows_fn)(const ody_rows *); /* in[1] points to an int64 a row */
+typedef void (*ody_route_fn)(const ody_rows *); /* what is said of experts are param[0] int64 a row */
 typedef void (*ody_rotary_fn)(const ody_rows *); /* in[1] and in[2] have param[0] elements a row, at most n / 2 */
 
 /* in[0] is (m, n), rows in_step bytes apart, a row contiguous; in[1] and out are (n): a reduction over m for each column.
@@ -280,6 +282,19 @@ typedef struct ody_scatter {
     unsigned flags;
 } ody_scatter;
 typedef void (*ody_scatter_fn)(const ody_scatter *);
+
+/* `tokens` tokens that have k weighted rows of x each: weights and rows are (tokens, k), contiguous; x, grad and out are rows
+ * of n. Where out is the gradient of x, `tokens` counts its rows, and the places t * k + j that name a row are those in order
+ * from starts[row] to starts[row + 1] - 1. Steps in bytes. */
+typedef struct ody_combine {
+    const void *x, *weights, *grad;
+    const int64_t *rows, *order, *starts;
+    void *out;
+    ptrdiff_t x_step, grad_step, out_step;
+    size_t tokens, k, n;
+    unsigned flags;
+} ody_combine;
+typedef void (*ody_combine_fn)(const ody_combine *);
 
 /* Elements first .. first + n of an array, first a multiple of ODY_DROPOUT_BLOCK. */
 enum { ODY_DROPOUT_BLOCK = 64 };
@@ -474,6 +489,10 @@ typedef struct ody_kernels {
     /* in0 * sigmoid(in0), 2 ulp. Backward: in0 * its derivative at in1, 5 ulp of the larger of the derivative's two terms. */
     ODY_PAIR(ody_map_fn, silu);
     ODY_PAIR(ody_map_fn, silu_backward);
+    /* silu(in0) * in1, 3 ulp. Backward, all steps 1 and not in place: out0 = in0 in2 silu'(in1), out1 = in0 silu(in1), with in0
+     * the incoming gradient; 7 ulp of the larger of the derivative's two terms, and 3 ulp. */
+    ODY_PAIR(ody_map_fn, swiglu);
+    ODY_PAIR(ody_map_fn, swiglu_backward);
     /* in0 * Phi(in0), Phi the normal distribution's function, 2 ulp; in float32 64 ulp where the result is below 2^-100.
      * Backward likewise, 4 ulp of the larger term. */
     ODY_PAIR(ody_map_fn, gelu);
@@ -715,6 +734,22 @@ typedef struct ody_kernels {
     ODY_PAIR(ody_labelled_rows_fn, embedding);
     /* Terms are added in order, from 0. */
     ODY_PAIR(ody_scatter_fn, embedding_backward);
+
+    /* ---- routing: routing.h ---------------------------------------------------------------------------------------- */
+
+    /* The k = param0 largest of in0, n a row, k <= n, largest first and of equal ones the first first: out0, k a row, is
+     * softmax(in0) there, param1 != 0: over their sum; out1 is their int64 numbers. NaN counts as -inf; it, +inf, and nothing
+     * but -inf make the row's weights NaN. Relative error: that of in0 - max, and 4 ulp. */
+    ODY_PAIR(ody_route_fn, moe_route);
+    /* out0, n a row: the gradient of the logits in1, from that of the weights in0, k a row; in2 is the k int64 numbers that
+     * moe_route gave. w (in0 - sum(in0 w)) at those; elsewhere -p sum(in0 w) with p of softmax(in1), or 0 with param1. */
+    ODY_PAIR(ody_route_fn, moe_route_backward);
+    /* out[t] = the sum of weights[t][j] * x[rows[t][j]], one chain of fma over j from 0. n elements, tokens rows. */
+    ODY_PAIR(ody_combine_fn, moe_combine);
+    /* out[row] = the sum of weights[t][j] * grad[t] over the places of the row, one chain of fma from 0. */
+    ODY_PAIR(ody_combine_fn, moe_combine_backward);
+    /* out[t][j] = grad[t] . x[rows[t][j]], k a token: sums of fma, within gamma_n. */
+    ODY_PAIR(ody_combine_fn, moe_combine_backward_weights);
 
     /* ---- dropout: dropout.h. In place allowed. ------------------------------------------------------------------------ */
 

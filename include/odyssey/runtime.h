@@ -235,6 +235,13 @@ int ody_run_gather(const char *op, ody_labelled_rows_fn f, const ody_rows *r, si
 int ody_run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *s, const int64_t *index, size_t count,
                     int64_t skipped, size_t itemsize);
 
+/* ---- routing_driver.c ------------------------------------------------------------------------------------------- */
+
+/* moe_combine, or the gradient of the weights: token by token. */
+int ody_run_combine(const char *op, ody_combine_fn f, const ody_combine *c, size_t itemsize);
+/* The gradient of x: c->tokens rows of it, which c->rows names in `places` places. The order and starts of c are not read. */
+int ody_run_combine_backward(const char *op, ody_combine_fn f, const ody_combine *c, size_t places, size_t itemsize);
+
 /* ---- dropout_driver.c ------------------------------------------------------------------------------------------- */
 
 int ody_run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size_t itemsize);

@@ -34,6 +34,10 @@ cdef int check_overlap(ndarray out, ndarray x, const char *op, str name) except 
 # LayoutError when out shares any element with x.
 cdef int check_disjoint(ndarray out, ndarray x, const char *op, str name) except -1
 
+# Numbers of rows or the like as contiguous int64 (int32 is copied), each in [0, count), which is `of`: else DTypeError, or
+# IndexError naming the first.
+cdef ndarray checked_numbers(object given, npy_intp count, const char *op, str name, str of)
+
 # x itself when it is C-contiguous, aligned and native; else a contiguous copy.
 cdef ndarray contiguous(ndarray x)
 # x itself when rows along its last axis are contiguous and its leading axes fold into one stride; else a copy.

@@ -3,10 +3,11 @@ import numpy as np
 
 cimport cython
 
+from libc.stdint cimport int64_t
 from libc.string cimport memcmp
-from numpy cimport (NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, PyArray_CHKFLAGS, PyArray_DATA,
-                    PyArray_DIMS, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_NDIM, PyArray_SIZE, PyArray_STRIDES,
-                    PyArray_TYPE)
+from numpy cimport (NPY_ARRAY_ALIGNED, NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_WRITEABLE, NPY_INT32, NPY_INT64,
+                    PyArray_CHKFLAGS, PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE, PyArray_NBYTES, PyArray_NDIM,
+                    PyArray_SIZE, PyArray_STRIDES, PyArray_TYPE)
 
 from odyssey._kernels cimport dispatch
 from odyssey.errors import DTypeError, LayoutError, ShapeError
@@ -159,6 +160,30 @@ cdef int check_disjoint(ndarray out, ndarray x, const char *op, str name) except
         f"{op.decode()}: out overlaps {name} in memory, so results would destroy what is still to be read\n"
         f"  out: {describe(out)}    {name}: {describe(x)}\n"
         f"  remedy: give out memory of its own, or leave out= away")
+
+
+cdef ndarray checked_numbers(object given, npy_intp count, const char *op, str name, str of):
+    cdef ndarray numbers = as_array(given, op)
+    cdef const int64_t *number
+    cdef npy_intp i, size = PyArray_SIZE(numbers)
+    cdef bint outside = False
+    if PyArray_TYPE(numbers) not in (NPY_INT64, NPY_INT32) and numbers.dtype not in (np.int64, np.int32):
+        raise DTypeError(f"{op.decode()}: {name} must be int64 or int32\n  {name}: {describe(numbers)}\n"
+                         f"  remedy: {name}.astype(np.int64), which copies")
+    numbers = np.asarray(numbers, np.int64, order="C")
+    if not PyArray_CHKFLAGS(numbers, NPY_ARRAY_ALIGNED):
+        numbers = numbers.copy()
+    number = <const int64_t *> PyArray_DATA(numbers)
+    with nogil:
+        for i in range(size):
+            outside |= (<size_t> number[i]) >= <size_t> count
+    if outside:
+        for i in range(size):
+            if not 0 <= number[i] < count:
+                where = ", ".join([str(place) for place in np.unravel_index(i, (<object> numbers).shape)])
+                raise IndexError(f"{op.decode()}: {name} must lie in [0, {count}), {of}; found "
+                                 f"{name}[{where}] = {number[i]}\n  {name}: {describe(numbers)}")
+    return numbers
 
 
 cdef ndarray contiguous(ndarray x):

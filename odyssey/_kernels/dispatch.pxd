@@ -9,6 +9,7 @@ from odyssey._kernels.runtime cimport (ody_attention_stack, ody_elementwise, ody
                                        ody_rotary, ody_sinkhorn_stack, ody_task_fn, ody_transport_gradient,
                                        ody_transport_problem)
 from odyssey._kernels.kernels cimport ody_attention_backward_fn, ody_attention_fn, ody_attention_workspace_fn
+from odyssey._kernels.kernels cimport ody_combine, ody_combine_fn
 from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody_norm_fn, ody_scatter, ody_scatter_fn
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
 from odyssey._kernels.kernels cimport ody_hyper, ody_hyper_fn, ody_hyper_workspace_fn, ody_mixing, ody_mixing_fn
@@ -54,6 +55,9 @@ cdef int run_norm_sums(const char *op, ody_rows_fn f, ody_map_fn add, const ody_
 cdef int run_gather(const char *op, ody_rows_fn f, const ody_rows *r, size_t itemsize) noexcept nogil
 cdef int run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *s, const int64_t *index, size_t count,
                      int64_t skipped, size_t itemsize) noexcept nogil
+cdef int run_combine(const char *op, ody_combine_fn f, const ody_combine *c, size_t itemsize) noexcept nogil
+cdef int run_combine_backward(const char *op, ody_combine_fn f, const ody_combine *c, size_t places,
+                              size_t itemsize) noexcept nogil
 cdef int run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size_t itemsize) noexcept nogil
 cdef int run_sinkhorn(const char *op, const ody_sinkhorn_stack *s) noexcept nogil
 cdef int run_transport(const char *op, const ody_transport_problem *p, size_t *iterations, double *error) noexcept nogil

@@ -115,6 +115,15 @@ cdef int run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *s, con
     return runtime.ody_run_scatter(op, f, s, index, count, skipped, itemsize)
 
 
+cdef int run_combine(const char *op, ody_combine_fn f, const ody_combine *c, size_t itemsize) noexcept nogil:
+    return runtime.ody_run_combine(op, f, c, itemsize)
+
+
+cdef int run_combine_backward(const char *op, ody_combine_fn f, const ody_combine *c, size_t places,
+                              size_t itemsize) noexcept nogil:
+    return runtime.ody_run_combine_backward(op, f, c, places, itemsize)
+
+
 cdef int run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size_t itemsize) noexcept nogil:
     return runtime.ody_run_dropout(op, f, d, itemsize)
 

@@ -1,49 +1,21 @@
 """Rows of a table by number, and the gradient of the table."""
 from libc.stddef cimport ptrdiff_t, size_t
 from libc.stdint cimport int64_t
-from numpy cimport (NPY_ARRAY_ALIGNED, NPY_FLOAT, NPY_INT32, NPY_INT64, PyArray_CHKFLAGS, PyArray_DATA, PyArray_DIMS,
-                    PyArray_ITEMSIZE, PyArray_NDIM, PyArray_SIZE, PyArray_TYPE, ndarray, npy_intp)
+from numpy cimport (NPY_FLOAT, PyArray_DATA, PyArray_DIMS, PyArray_ITEMSIZE, PyArray_NDIM, PyArray_SIZE, ndarray,
+                    npy_intp)
 cimport numpy as cnp
 
-from odyssey._kernels.array cimport (GIL_WORTH, as_array, check_disjoint, checked_out, contiguous, describe, new_array,
-                                     no_memory, real_type, row_contiguous)
+from odyssey._kernels.array cimport (GIL_WORTH, as_array, check_disjoint, checked_numbers, checked_out, describe,
+                                     new_array, no_memory, real_type, row_contiguous)
 from odyssey._kernels.dispatch cimport K, run_gather, run_scatter
 from odyssey._kernels.kernels cimport ody_rows, ody_rows_fn, ody_scatter, ody_scatter_fn
 
-import numpy as np
-
-from odyssey.errors import DTypeError, ShapeError
+from odyssey.errors import ShapeError
 
 cnp.import_array()
 
 cdef enum:
     MOST_AXES = 64
-
-
-cdef ndarray checked_indices(object given, npy_intp rows, const char *op):
-    """The indices as contiguous int64 (int32 is copied), every one of them a row."""
-    cdef ndarray indices = as_array(given, op)
-    cdef int type_num = PyArray_TYPE(indices)
-    cdef const int64_t *index
-    cdef npy_intp i, count = PyArray_SIZE(indices)
-    cdef bint outside = False
-    if type_num not in (NPY_INT64, NPY_INT32) and indices.dtype not in (np.int64, np.int32):
-        raise DTypeError(f"{op.decode()}: indices must be int64 or int32\n  indices: {describe(indices)}\n"
-                         f"  remedy: indices.astype(np.int64), which copies")
-    indices = np.asarray(indices, np.int64, order="C")
-    if not PyArray_CHKFLAGS(indices, NPY_ARRAY_ALIGNED):
-        indices = indices.copy()
-    index = <const int64_t *> PyArray_DATA(indices)
-    with nogil:
-        for i in range(count):
-            outside |= (<size_t> index[i]) >= <size_t> rows
-    if outside:
-        for i in range(count):
-            if not 0 <= index[i] < rows:
-                where = ", ".join([str(place) for place in np.unravel_index(i, (<object> indices).shape)])
-                raise IndexError(f"{op.decode()}: indices must lie in [0, {rows}), the rows of the table; found "
-                                 f"indices[{where}] = {index[i]}\n  indices: {describe(indices)}")
-    return indices
 
 
 def embedding(weight: ArrayLike, indices: ArrayLike, out: Array | None = None) -> Array:
@@ -77,7 +49,7 @@ def embedding(weight: ArrayLike, indices: ArrayLike, out: Array | None = None) -
     cdef size_t item = <size_t> PyArray_ITEMSIZE(table)
     if PyArray_NDIM(table) != 2:
         raise ShapeError(f"embedding: weight must be (rows, n)\n  weight: {describe(table)}")
-    index = checked_indices(indices, PyArray_DIMS(table)[0], "embedding")
+    index = checked_numbers(indices, PyArray_DIMS(table)[0], "embedding", "indices", "the rows of the table")
     ndim = PyArray_NDIM(index) + 1
     if ndim > MOST_AXES:
         raise ShapeError(f"embedding: the result would have {ndim} axes; NumPy has {MOST_AXES} at most")
@@ -155,7 +127,7 @@ def embedding_backward(
     dims[0] = num_embeddings
     if dims[0] < 0:
         raise ShapeError(f"embedding_backward: num_embeddings must not be negative; found {dims[0]}")
-    index = checked_indices(indices, dims[0], "embedding_backward")
+    index = checked_numbers(indices, dims[0], "embedding_backward", "indices", "the rows of the table")
     if (PyArray_NDIM(g) == 0
             or (<object> g).shape != (*(<object> index).shape, PyArray_DIMS(g)[PyArray_NDIM(g) - 1])):
         raise ShapeError("embedding_backward: grad must have indices' shape and one axis more\n"

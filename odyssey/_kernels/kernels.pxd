@@ -170,6 +170,19 @@ cdef extern from "odyssey/kernels.h" nogil:
         unsigned flags
     ctypedef void (*ody_scatter_fn)(const ody_scatter *) noexcept nogil
 
+    ctypedef struct ody_combine:
+        const void *x
+        const void *weights
+        const void *grad
+        const int64_t *rows
+        const int64_t *order
+        const int64_t *starts
+        void *out
+        ptrdiff_t x_step, grad_step, out_step
+        size_t tokens, k, n
+        unsigned flags
+    ctypedef void (*ody_combine_fn)(const ody_combine *) noexcept nogil
+
     ctypedef struct ody_dropout:
         const void *in_ "in"
         void *out
@@ -296,6 +309,8 @@ cdef extern from "odyssey/kernels.h" nogil:
         ody_map_fn tanh_backward_f32, tanh_backward_f64
         ody_map_fn silu_f32, silu_f64
         ody_map_fn silu_backward_f32, silu_backward_f64
+        ody_map_fn swiglu_f32, swiglu_f64
+        ody_map_fn swiglu_backward_f32, swiglu_backward_f64
         ody_map_fn gelu_f32, gelu_f64
         ody_map_fn gelu_backward_f32, gelu_backward_f64
         ody_map_fn gelu_tanh_f32, gelu_tanh_f64
@@ -396,6 +411,12 @@ cdef extern from "odyssey/kernels.h" nogil:
         # embedding
         ody_rows_fn embedding_f32, embedding_f64
         ody_scatter_fn embedding_backward_f32, embedding_backward_f64
+        # routing
+        ody_rows_fn moe_route_f32, moe_route_f64
+        ody_rows_fn moe_route_backward_f32, moe_route_backward_f64
+        ody_combine_fn moe_combine_f32, moe_combine_f64
+        ody_combine_fn moe_combine_backward_f32, moe_combine_backward_f64
+        ody_combine_fn moe_combine_backward_weights_f32, moe_combine_backward_weights_f64
         # dropout
         ody_dropout_fn dropout_f32, dropout_f64
         # Sinkhorn-Knopp

@@ -7,6 +7,7 @@ from odyssey._kernels.kernels cimport (ody_columns_fn, ody_gemm, ody_gemm_fn, od
 from odyssey._kernels.kernels cimport (ody_attention_backward_fn, ody_attention_fn, ody_attention_gradient,
                                        ody_attention_workspace_fn)
 from odyssey._kernels.kernels cimport ody_filter_fn, ody_pairs, ody_pairs_fn
+from odyssey._kernels.kernels cimport ody_combine, ody_combine_fn
 from odyssey._kernels.kernels cimport ody_dropout, ody_dropout_fn, ody_norm, ody_norm_fn, ody_scatter, ody_scatter_fn
 from odyssey._kernels.kernels cimport ody_sinkhorn_fn, ody_sinkhorn_small_fn, ody_transport_fn
 from odyssey._kernels.kernels cimport ody_conv, ody_conv_fn, ody_conv_sizes_fn, ody_pool, ody_pool_fn, ody_pool_workspace_fn
@@ -155,6 +156,9 @@ cdef extern from "odyssey/runtime.h" nogil:
     int ody_run_norm_sums(const char *op, ody_rows_fn f, ody_map_fn add, const ody_rows *r, int sums,
                           size_t itemsize) noexcept
     int ody_run_gather(const char *op, ody_rows_fn f, const ody_rows *r, size_t itemsize) noexcept
+    int ody_run_combine(const char *op, ody_combine_fn f, const ody_combine *c, size_t itemsize) noexcept
+    int ody_run_combine_backward(const char *op, ody_combine_fn f, const ody_combine *c, size_t places,
+                                 size_t itemsize) noexcept
     int ody_run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *s, const int64_t *index, size_t count,
                         int64_t skipped, size_t itemsize) noexcept
     int ody_run_dropout(const char *op, ody_dropout_fn f, const ody_dropout *d, size_t itemsize) noexcept

@@ -11,7 +11,6 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from odyssey.data.images import ImageData
     from odyssey.training.hybrid import Hybrid
     from odyssey.training.recipe import Recipe
     from odyssey.training.run import RunFolder
@@ -30,11 +29,6 @@ def common(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--resume", metavar="RUN", help="Continue the run in this folder, to the same bits."),
         click.option("--out", metavar="RUN", help="The folder for the run. [default: runs/<model>-<time>]"),
-        click.option(
-            "--hybrid",
-            is_flag=True,
-            help="Across the bridge: batches by a worker process, compiled metrics, messages; the same bits.",
-        ),
         click.option("--reference", is_flag=True, help="Train by the plain NumPy definitions; slow."),
         click.option("--isa", metavar="NAME", help="The instruction set to run on. [default: the best]"),
         click.option("--threads", type=click.IntRange(1), help="Threads a kernel may use. [default: all cores]"),
@@ -46,6 +40,13 @@ def common(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+hybrid_option = click.option(
+    "--hybrid",
+    is_flag=True,
+    help="Across the bridge: batches by a worker process, compiled metrics, messages; the same bits.",
+)
+
+
 @train.command()
 @click.option("--data", metavar="DIR", help="A folder of MNIST or EMNIST IDX files, plain or .gz. [default: digits]")
 @click.option("--split", help="Which of EMNIST's splits, where the folder holds several.")
@@ -53,6 +54,7 @@ def common(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--batch-size", type=click.IntRange(1), help="Images per step. [default: 64]")
 @click.option("--lr", type=click.FloatRange(0.0), help="The highest learning rate. [default: 0.05 for sgd, else 0.002]")
 @click.option("--optimizer", type=click.Choice(["sgd", "adam", "adamw"]), default="sgd", show_default=True)
+@hybrid_option
 @common
 @click.pass_context
 def lenet5(ctx: click.Context, /, **options: Any) -> None:
@@ -77,6 +79,7 @@ def lenet5(ctx: click.Context, /, **options: Any) -> None:
     "--keep-last", type=click.IntRange(0), default=0, show_default=True, metavar="N",
     help="Keep the checkpoints of the last N epochs, beside the latest and the best.",
 )  # fmt: skip
+@hybrid_option
 @common
 @click.pass_context
 def resnet18(ctx: click.Context, /, **options: Any) -> None:
@@ -91,15 +94,39 @@ def resnet18(ctx: click.Context, /, **options: Any) -> None:
     run(ctx, ResNet18Recipe, **options)
 
 
+@train.command()
+@click.option("--preset", type=click.Choice(["tiny", "small"]), default="tiny", show_default=True, help="The model.")
+@click.option("--data", metavar="DIR", help="A folder of .txt files, a document each. [default: Python's help topics]")
+@click.option("--epochs", type=click.IntRange(1), help="How often the text is read. [default: by the preset]")
+@click.option("--batch-size", type=click.IntRange(1), help="Windows of text per step. [default: by the preset]")
+@click.option("--lr", type=click.FloatRange(0.0), help="The highest learning rate. [default: by the preset]")
+@click.option(
+    "--residual", type=click.Choice(["add", "mhc"]), default="add", show_default=True,
+    help="Around the layers: sums, or manifold-constrained hyper-connections.",
+)  # fmt: skip
+@common
+@click.pass_context
+def moe(ctx: click.Context, /, **options: Any) -> None:
+    """Train a mixture-of-experts transformer to say what comes next in a text.
+
+    Without --data, in the topics of Python's help(), a tenth of them held out. Leaves a folder with the model and its
+    tokenizer (model/, as transformers has it), the configuration, metrics, samples of text, a curve and a checkpoint.
+    Ctrl-C finishes the batch and saves; --resume goes on.
+    """
+    from odyssey.training.moe import MoERecipe
+
+    run(ctx, MoERecipe, **options)
+
+
 def run(
     ctx: click.Context,
-    kind: type[Recipe],
+    kind: type[Recipe[Any]],
     threads: int | None,
     isa: str | None,
     reference: bool,
-    hybrid: bool,
     out: str | None,
     resume: str | None,
+    hybrid: bool = False,
     **settings: Any,
 ) -> None:
     """Begin or resume a run of a recipe, and show how it goes."""
@@ -134,13 +161,12 @@ def run(
             bridge = Hybrid(trainer)
         trainer.callbacks.append(progress(console))
         console.print(
-            f"{recipe.title} on {data.name}: {len(data.train):,} images of {data.image_size}x{data.image_size} to "
-            f"learn from, {len(data.test):,} held out, {len(data.classes)} classes",
+            f"{recipe.title} on {data.name}: {recipe.introduced(data)}",
             soft_wrap=True,
         )
         with stop_on_interrupt(trainer):
             trainer.fit(recipe.epochs)
-            folder.end(trainer, f"{recipe.title} on {data.name}")
+            recipe.end(folder, trainer, data)
         if trainer.stopped and trainer.epoch < recipe.epochs:
             console.print(
                 f"stopped in epoch {trainer.epoch + 1} of {recipe.epochs}, saved; continue with\n"
@@ -148,7 +174,7 @@ def run(
                 soft_wrap=True,
             )
             ctx.exit(130)
-        summarise(console, trainer, data, folder)
+        summarise(console, recipe, trainer, data, folder)
         if bridge is not None:
             summarise_bridge(console, bridge)
 
@@ -169,26 +195,17 @@ def choose_machine(running: ExitStack, threads: int | None, isa: str | None, ref
         running.enter_context(use_reference())
 
 
-def summarise(console: Any, trainer: Trainer, data: ImageData, folder: RunFolder) -> None:
+def summarise(console: Any, recipe: Recipe[Any], trainer: Trainer, data: Any, folder: RunFolder) -> None:
     """What came of the run."""
-    from odyssey.training.evaluation import evaluate
     from odyssey.training.trainer import PHASES
 
-    result = trainer.evaluation or evaluate(trainer.model, data.test)
     seconds = trainer.seconds()
     total = sum(seconds.values()) or 1.0
     training = sum(seconds[phase] for phase in PHASES) or 1.0
-    images = trainer.epoch * len(data.train)
-    pair = result.worst_pair()
-    confused = "none" if pair is None else (
-        f"{data.classes[pair[0]]} and {data.classes[pair[1]]}, taken for one another "
-        + ("once" if pair[2] == 1 else f"{pair[2]} times")
-    )  # fmt: skip
     shares = "  ".join(f"{phase} {spent / total:.0%}" for phase, spent in seconds.items())
     for name, value in (
-        ("held out", f"{result.accuracy:.2%} right, {result.errors} of {len(data.test):,} wrong"),
-        ("worst pair", confused),
-        ("speed", f"{images / training:,.0f} images/s"),
+        *recipe.summarised(trainer, data),
+        ("speed", f"{trainer.epoch * recipe.seen(data) / training:,.0f} {trainer.task.unit}/s"),
         ("time", f"{total:.1f} s:  {shares}"),
         ("run", str(folder.path)),
     ):

@@ -12,6 +12,7 @@ from odyssey.errors import ShapeError
 from odyssey.nn import functional, init
 from odyssey.nn.functional._arguments import operand
 from odyssey.nn.module import Module, Parameter
+from odyssey.nn.stored import StoredWeight
 from odyssey.tensor import ops
 from odyssey.tensor.tape import Array, Gradients, Node
 from odyssey.tensor.tensor import Tensor, record
@@ -132,33 +133,25 @@ def _uniform(shape: tuple[int, ...], generator: np.random.Generator, dtype: DTyp
     return Parameter(init.uniform_(np.empty(shape, dtype), -bound, bound, generator=generator))
 
 
-def _by_expert(x: Tensor, weight: Any, offsets: Array) -> Tensor:
+def _by_expert(x: Tensor, weight: Parameter | StoredWeight, offsets: Array) -> Tensor:
     """x[i] @ weight[g].T for the rows i of each group g, whose ends are `offsets`."""
-    if isinstance(weight, Tensor):
-        weight_data, weight_edge = operand(weight)
-    else:
-        weight_data, weight_edge = weight.widened(), None
+    if isinstance(weight, StoredWeight):
+        value = weight.value
+        if isinstance(value, np.ndarray):
+            return functional.grouped_matmul(x, value.swapaxes(1, 2), offsets, weight.precision)
+        turned = [one.T if isinstance(one, np.ndarray) else one for one in weight.matrices()]
+        return functional.grouped_matmul(x, turned, offsets, weight.precision)
     x_data, x_edge = operand(x)
-    y = np.empty((len(x_data), weight_data.shape[1]), x_data.dtype)
-    for group, (low, high) in enumerate(_groups(offsets)):
-        if low < high:
-            y[low:high] = ops.linear(x_data[low:high], weight_data[group])
+    weight_data, weight_edge = operand(weight)
+    y = ops.grouped_matmul(x_data, weight_data.swapaxes(1, 2), offsets)
     return record(y, _by_expert_backward, (x_edge, weight_edge), (x_data, weight_data, offsets))
 
 
 def _by_expert_backward(grad: Array, node: Node) -> Gradients:
+    """As of `functional.grouped_matmul`, but the weight's gradient is written where the last one was."""
     to_x, to_weight = node.inputs
     x, weight, offsets = node.saved
-    by_x = None if to_x is None else np.empty_like(x)
-    by_weight = None if to_weight is None else np.zeros_like(weight)
-    for group, (low, high) in enumerate(_groups(offsets)):
-        if low < high and by_x is not None:
-            by_x[low:high] = ops.matmul(grad[low:high], weight[group])
-        if low < high and by_weight is not None:
-            by_weight[group] = ops.matmul(grad[low:high].T, x[low:high])
-    return by_x, by_weight
-
-
-def _groups(offsets: Array) -> zip[tuple[int, int]]:
-    ends = offsets.tolist()
-    return zip([0, *ends[:-1]], ends, strict=True)
+    return (
+        None if to_x is None else ops.grouped_matmul(grad, weight, offsets, to_x.out()),
+        None if to_weight is None else ops.grouped_matmul(grad.T, x, offsets, to_weight.out()),
+    )

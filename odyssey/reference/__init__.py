@@ -37,6 +37,8 @@ from odyssey.reference.activations import (
     silu_backward,
     softplus,
     softplus_backward,
+    swiglu,
+    swiglu_backward,
     tanh,
     tanh_backward,
 )
@@ -165,6 +167,7 @@ from odyssey.reference.rotary import (
     rotary_embedding_backward,
     rotary_tables,
 )
+from odyssey.reference.routing import moe_combine, moe_combine_backward, moe_route, moe_route_backward
 from odyssey.reference.sampling import (
     sample,
     topk_sample,
@@ -267,6 +270,10 @@ __all__ = [
     "mish",
     "mish_backward",
     "mobius_add",
+    "moe_combine",
+    "moe_combine_backward",
+    "moe_route",
+    "moe_route_backward",
     "multiply",
     "norm",
     "norm_backward",
@@ -316,6 +323,8 @@ __all__ = [
     "sqrt",
     "subtract",
     "sum",
+    "swiglu",
+    "swiglu_backward",
     "tanh",
     "tanh_backward",
     "topk_sample",

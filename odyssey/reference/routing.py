@@ -1,4 +1,4 @@
-"""A mixture of experts' router, the sum of what its experts made, and the gate inside them, with their gradients.
+"""A mixture of experts: the router, the sum of what the experts made, and their gradients.
 
 Arrays are float32 or float64, all of one type (else `DTypeError`); rows and experts are numbered in int64 or int32.
 Shapes that do not fit are a `ShapeError`, numbers that are no row or expert an `IndexError`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from odyssey.errors import DTypeError, ShapeError, describe, explain
-from odyssey.reference._arrays import deliver, real, reals, same_shape, wide
+from odyssey.reference._arrays import deliver, real, reals, wide
 from odyssey.typing import Array, ArrayLike
 
 
@@ -49,12 +49,11 @@ def moe_route_backward(
     grad = _like("moe_route_backward", "grad", grad, logits, chosen.shape)
     p = _probabilities(wide(logits))
     weights = np.take_along_axis(p, chosen, 1)
-    total = np.sum(weights, axis=1, keepdims=True)
     if renormalize:
-        weights, p = weights / total, np.zeros_like(p)
+        weights = weights / np.sum(weights, axis=1, keepdims=True)
     g = wide(grad)
     mean = np.sum(g * weights, axis=1, keepdims=True)
-    by_logits = -p * mean
+    by_logits = np.zeros_like(p) if renormalize else -p * mean
     np.put_along_axis(by_logits, chosen, weights * (g - mean), 1)
     return deliver(by_logits, logits.dtype, out)
 
@@ -88,38 +87,6 @@ def moe_combine_backward(grad: ArrayLike, x: ArrayLike, weights: ArrayLike, rows
     np.add.at(by_x, index, wide(weights)[:, :, None] * g[:, None, :])
     by_weights = np.einsum("th,tkh->tk", g, wide(x)[index])
     return deliver(by_x, x.dtype, None), deliver(by_weights, x.dtype, None)
-
-
-def swiglu(gate: ArrayLike, up: ArrayLike, out: Array | None = None) -> Array:
-    """silu(gate) · up, of two arrays of one shape.
-
-    >>> swiglu(np.float32([0, 100]), np.float32([5, 0.5]))
-    array([ 0., 50.], dtype=float32)
-
-    Shazeer 2020, "GLU Variants Improve Transformer".
-    """
-    gate, up = same_shape(gate=gate, up=up)
-    g = wide(gate)
-    return deliver(g * _sigmoid(g) * wide(up), gate.dtype, out)
-
-
-def swiglu_backward(grad: ArrayLike, gate: ArrayLike, up: ArrayLike) -> tuple[Array, Array]:
-    """The gradients of gate and up.
-
-    >>> swiglu_backward(np.float32([1]), np.float32([0]), np.float32([4]))
-    (array([2.], dtype=float32), array([0.], dtype=float32))
-    """
-    grad, gate, up = same_shape(grad=grad, gate=gate, up=up)
-    d, g, u = wide(grad), wide(gate), wide(up)
-    s = _sigmoid(g)
-    by_gate = d * u * (s * (1 + g * _sigmoid(-g)))
-    return deliver(by_gate, gate.dtype, None), deliver(d * (g * s), gate.dtype, None)
-
-
-def _sigmoid(x: Array) -> Array:
-    small = np.exp(-np.abs(x))
-    sigmoid: Array = np.where(x >= 0, 1, small) / (1 + small)
-    return sigmoid
 
 
 def _probabilities(x: Array) -> Array:

@@ -161,6 +161,16 @@ def silu_backward(grad: Array, x: Array, **_: Any) -> Array:
     return np.asarray(size_of(grad) * s * (1 + _finite(size_of(x) * t)))
 
 
+def swiglu_backward(grad: Array, gate: Array, up: Array) -> Array:
+    """Of gate's gradient: |up| times that of silu's."""
+    return _finite(size_of(up) * silu_backward(grad, gate))
+
+
+def swiglu_up(grad: Array, gate: Array, up: Array) -> Array:
+    """|grad| |silu(gate)|."""
+    return _finite(size_of(grad) * size_of(reference.silu(gate)))
+
+
 def gelu(x: Array, approximate: str = "none", **_: Any) -> Array:
     """|result|; below 0, in the tanh form, times 1 + |2u|: rounding u errs by its ulps, which exp makes relative."""
     u = _gelu_argument(wide(x))

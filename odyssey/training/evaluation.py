@@ -1,17 +1,20 @@
-"""How well a model does on images it did not learn from."""
+"""How well a model does on what it did not learn from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from odyssey.data.dataset import Dataset
 from odyssey.data.loader import DataLoader
+from odyssey.data.text.windows import IGNORED
 from odyssey.nn import functional
+from odyssey.nn.module import Module
+from odyssey.nn.moe import MixtureOfExperts
 from odyssey.protocols import Composable, Differentiable
 from odyssey.tensor import ops
 from odyssey.tensor.tape import no_grad
@@ -19,14 +22,13 @@ from odyssey.tensor.tensor import Tensor
 from odyssey.typing import Array
 
 __all__ = [
-    "Evaluation", "Loss", "RegressionEvaluation", "Tally", "Task", "evaluate", "evaluate_regression", "set_mode",
-    "tally",
+    "Evaluation", "Loss", "RegressionEvaluation", "Tally", "TextEvaluation", "evaluate", "evaluate_regression",
+    "evaluate_text", "set_mode", "tally",
 ]  # fmt: skip
 
 Loss: TypeAlias = Callable[[Any, Any], Tensor]
 Tally: TypeAlias = Callable[[Array, Array, NDArray[np.int64]], int]
 """From logits (N, classes) and labels (N,) to how many are right; adds each sample to confusion[true, predicted]."""
-Task: TypeAlias = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,16 @@ class RegressionEvaluation:
     loss: float
     mae: float
     r2: float
+
+
+@dataclass(frozen=True)
+class TextEvaluation:
+    """The mean loss of a token, how many tokens that is of, and of each layer with experts, what part of all choices
+    fell on each."""
+
+    loss: float
+    tokens: int
+    load: tuple[NDArray[np.float64], ...]
 
 
 def set_mode(model: Differentiable, training: bool) -> None:
@@ -151,4 +163,35 @@ def evaluate_regression(
         loss=total / len(dataset),
         mae=float(ops.mean(np.abs(off))),
         r2=1.0 - left / whole if whole else float(left == 0.0),
+    )
+
+
+def evaluate_text(model: Differentiable, dataset: Dataset, batch_size: int = 32) -> TextEvaluation:
+    """Run a language model over a data set of (tokens (width,), labels (width,)), without gradients.
+
+    The model gives logits (batch, width, tokens); labels `odyssey.data.text.windows.IGNORED` take no part. Its mode
+    does not change, nor does the result depend on the batch size, to the bit.
+    """
+    was_training = getattr(model, "training", True)
+    set_mode(model, False)
+    experts = [one for one in model.modules() if isinstance(one, MixtureOfExperts)] if isinstance(model, Module) else []
+    chosen = [np.zeros(one.experts, np.int64) for one in experts]
+    losses: list[Any] = []
+    count = 0
+    try:
+        with no_grad():
+            for tokens, labels in DataLoader(dataset, batch_size):
+                logits = model(tokens)
+                flat = functional.reshape(logits, -1, logits.shape[-1])
+                losses.append(functional.cross_entropy(flat, labels.reshape(-1), "none").data)
+                count += int(np.count_nonzero(labels != IGNORED))
+                for total, one in zip(chosen, experts, strict=True):
+                    assert one.counts is not None
+                    total += one.counts
+    finally:
+        set_mode(model, was_training)
+    return TextEvaluation(
+        loss=float(np.concatenate(losses).sum(dtype=np.float64) / count),
+        tokens=count,
+        load=tuple(total / total.sum() for total in chosen),
     )

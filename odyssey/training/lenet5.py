@@ -17,7 +17,7 @@ from odyssey.optim.adam import Adam, AdamW
 from odyssey.optim.optimizer import Optimizer
 from odyssey.optim.schedules import cosine
 from odyssey.optim.sgd import SGD
-from odyssey.training.recipe import Recipe
+from odyssey.training.images import ImageRecipe
 from odyssey.training.trainer import Trainer
 
 __all__ = ["LeNet5Recipe"]
@@ -27,7 +27,7 @@ DEFAULT_LR: dict[OptimizerName, float] = {"sgd": 0.05, "adam": 0.002, "adamw": 0
 
 
 @dataclass(frozen=True)
-class LeNet5Recipe(Recipe):
+class LeNet5Recipe(ImageRecipe):
     """LeNet-5 on handwriting: 30 epochs in batches of 64.
 
     Attributes:

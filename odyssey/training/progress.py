@@ -32,12 +32,13 @@ class ProgressLines(Callback):
         parts = [
             f"epoch {metrics['epoch']:{width}d}/{trainer.epochs}",
             f"loss {metrics['train_loss']:.4f}",
-            _score(metrics, "train"),
+            _score(trainer, metrics, "train"),
         ]
         if "test_loss" in metrics:
             parts.append(f"held out: loss {metrics['test_loss']:.4f}")
-            parts.append(_score(metrics, "test"))
-        parts.append(f"{metrics['images_per_second']:,.0f} images/s")
+            parts.append(_score(trainer, metrics, "test"))
+        unit = trainer.task.unit
+        parts.append(f"{metrics[f'{unit}_per_second']:,.0f} {unit}/s")
         self.console.print("  ".join(parts), highlight=False, soft_wrap=True)
 
 
@@ -81,7 +82,8 @@ class ProgressBar(Callback):
     def on_epoch_end(self, trainer: Trainer, metrics: dict[str, Any]) -> None:
         """Keep the held-out score in view."""
         if "test_loss" in metrics:
-            self._held_out = f" (held out {_score(metrics, 'test', name='')})"
+            score = metrics[f"test_{trainer.task.score}"]
+            self._held_out = f" (held out {trainer.task.shown(score)})"
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Draw the last state."""
@@ -96,29 +98,27 @@ class ProgressBar(Callback):
     def _draw(self, trainer: Trainer) -> None:
         if self._bar is None or self._task is None:
             return
-        running = trainer.running
+        running, task = trainer.running, trainer.task
+        figures = ""
         if running.seen:
-            now: dict[str, Any] = {"train_loss": running.loss / running.seen}
-            if trainer.task == "classification":
-                now["train_accuracy"] = running.correct / running.seen
-            else:
-                now["train_mae"] = running.error / running.seen
-            speed = running.images_per_second
-        elif trainer.history:
-            now, speed = trainer.history[-1], trainer.history[-1]["images_per_second"]
+            now: dict[str, Any] = {
+                "train_loss": running.loss / running.seen,
+                f"train_{task.score}": task.scored(running),
+            }
+            speed = running.per_second
         else:
-            now, speed = {"train_loss": 0.0, "train_accuracy": 0.0}, 0.0
+            now = trainer.history[-1] if trainer.history else {}
+            speed = now.get(f"{task.unit}_per_second", 0.0)
         held_out = self._held_out if self.console.width >= 100 else ""  # 80 columns have no room for it
-        figures = f"loss {now['train_loss']:.4f}  {_score(now, 'train', width=0)}{held_out}  {speed:,.0f} images/s"
+        if now:
+            figures = f"loss {now['train_loss']:.4f}  {_score(trainer, now, 'train', width=0)}{held_out}  "
+            figures += f"{speed:,.0f} {task.unit}/s"
         epoch = f"{min(trainer.epoch + 1, trainer.epochs)}/{trainer.epochs}"
         self._bar.update(self._task, completed=trainer.step, figures=figures, epoch=epoch, refresh=True)
         self._drawn = monotonic()
 
 
-def _score(metrics: dict[str, Any], part: str, name: str | None = None, width: int = 7) -> str:
-    """The accuracy, or a regression's mean absolute error."""
-    if f"{part}_accuracy" in metrics:
-        label, text = "accuracy ", f"{metrics[f'{part}_accuracy']:.2%}"
-    else:
-        label, text = "error ", f"{metrics[f'{part}_mae']:.4g}"
-    return text if name == "" else f"{label}{text:>{width}}"
+def _score(trainer: Trainer, metrics: dict[str, Any], part: str, width: int = 7) -> str:
+    """The score of the task, with its label."""
+    task = trainer.task
+    return f"{task.label} {task.shown(metrics[f'{part}_{task.score}']):>{width}}"

@@ -17,7 +17,7 @@ from odyssey.data.transforms import Compose, Normalize, RandomCrop, RandomHorizo
 from odyssey.models.resnet18 import ResNet18
 from odyssey.optim.schedules import Schedule, cosine, multistep
 from odyssey.optim.sgd import SGD
-from odyssey.training.recipe import Recipe
+from odyssey.training.images import ImageRecipe
 from odyssey.training.run import RunFolder
 from odyssey.training.trainer import Trainer
 
@@ -27,7 +27,7 @@ ScheduleName: TypeAlias = Literal["cosine", "step"]
 
 
 @dataclass(frozen=True)
-class ResNet18Recipe(Recipe):
+class ResNet18Recipe(ImageRecipe):
     """ResNet-18 on CIFAR (He et al. 2016, section 4.2), or on the digits enlarged to 32x32x3.
 
     Attributes:
@@ -78,7 +78,7 @@ class ResNet18Recipe(Recipe):
         optimizer = SGD(model.parameters(), self.lr, momentum=0.9, weight_decay=self.weight_decay, nesterov=True)
         return Trainer(model, optimizer, loader, data.test, self._schedule(self.epochs, len(loader)))
 
-    def watch(self, folder: RunFolder, trainer: Trainer) -> None:
+    def watch(self, folder: RunFolder, trainer: Trainer, data: ImageData) -> None:
         """Keep the run's folder up to date, with the best checkpoint and the last ones."""
         folder.watch(trainer, best=True, last=self.keep_last)
 

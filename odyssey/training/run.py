@@ -3,7 +3,8 @@
 config.json             what was trained on what, and how; or config.pb, and checkpoint.pb, as messages
 checkpoint.safetensors  the run, to be resumed; checkpoint-best and checkpoint-<epoch> where the recipe keeps them
 metrics.jsonl           one line per epoch
-model.safetensors       the trained parameters
+model.safetensors       the trained parameters; of a language model, model/, which from_pretrained reads
+samples.jsonl           of a language model, a text per epoch
 curve.svg               loss and accuracy over the epochs
 """
 
@@ -86,7 +87,11 @@ class RunFolder:
     def end(self, trainer: Trainer, title: str) -> None:
         """Write the model and the curve."""
         save(trainer.model, self.model_path)
-        draw_curve(trainer.history, self.curve_path, title)
+        self.draw(trainer, title)
+
+    def draw(self, trainer: Trainer, title: str, baseline: tuple[str, float] | None = None) -> None:
+        """Write the curve; `baseline` as in `draw_curve`."""
+        draw_curve(trainer.history, self.curve_path, title, baseline)
 
     def config(self, *models: str) -> dict[str, Any]:
         """The run's configuration, of one of these models.
@@ -105,7 +110,7 @@ class RunFolder:
             config = self._read_config()
             if config["format"] != _FORMAT or config["model"]["name"] not in models:
                 raise KeyError(f"format {config['format']}, model {config['model']['name']}")
-            config["model"]["arguments"], config["data"]["classes"], config["training"]
+            config["model"]["arguments"], config["data"]["fingerprint"], config["training"]
         except (IndexError, KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"{self.config_path}: expected the configuration of a run of {' or '.join(models)}, found it damaged "

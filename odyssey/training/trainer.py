@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from time import perf_counter
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from odyssey.data.dataset import Dataset
 from odyssey.data.loader import DataLoader
@@ -22,19 +19,10 @@ from odyssey.optim.ema import EMA
 from odyssey.optim.optimizer import Optimizer
 from odyssey.optim.schedules import ObservingSchedule, Schedule, constant
 from odyssey.protocols import Differentiable
-from odyssey.tensor import ops
+from odyssey.tensor.tensor import Tensor
 from odyssey.training.callbacks import Callback
-from odyssey.training.evaluation import (
-    Evaluation,
-    Loss,
-    RegressionEvaluation,
-    Tally,
-    Task,
-    evaluate,
-    evaluate_regression,
-    set_mode,
-    tally,
-)
+from odyssey.training.evaluation import Loss, RegressionEvaluation, Tally, set_mode, tally
+from odyssey.training.tasks import TASKS, Task
 
 __all__ = ["PHASES", "Running", "Trainer"]
 
@@ -43,8 +31,8 @@ PHASES = ("data", "forward", "backward", "optimizer")
 
 @dataclass
 class Running:
-    """Sums over the batches of the epoch so far: `correct` counts what a classifier got right, `error` adds up how far
-    off, in the mean of a sample's elements, a regression was."""
+    """Sums over the batches of the epoch so far: `seen` counts samples, of a language model tokens; `correct` what a
+    classifier got right; `error` adds up how far off, in the mean of a sample's elements, a regression was."""
 
     loss: float = 0.0
     correct: int = 0
@@ -53,14 +41,14 @@ class Running:
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
 
     @property
-    def images_per_second(self) -> float:
+    def per_second(self) -> float:
         """Over the whole step, data included."""
         spent = sum(self.seconds.values())
         return self.seen / spent if spent else 0.0
 
 
 class Trainer:
-    """Trains a classifier, or a model of numbers.
+    """Trains a classifier, a model of numbers, or one of text.
 
     One step is: a batch from the loader (or several), the forward pass and the loss, the backward pass, the optimizer.
     The time of each is kept apart. All state is in `state_dict`, and the learning rate follows from the number of the
@@ -78,7 +66,9 @@ class Trainer:
             difference for a regression, unless given.
         task: "classification" counts the largest logit against the label as `train_accuracy` and `test_accuracy`;
             "regression" gives the mean absolute error, `train_mae` and `test_mae`, and `test_r2`, the part of the
-            targets' variance that is explained.
+            targets' variance that is explained; or a `Task`, such as `NextToken()`.
+        penalty: a function of the model -> what is added to the loss of each batch for the gradient, and is no part of
+            the loss that is reported; for a mixture of experts, how unevenly it uses them.
         clip: the largest 2-norm that the gradients may have, all together; larger ones are scaled down to it.
         accumulate: how many batches make a step: their gradients are added, each with the weight of its samples, to
             that of one batch of all of them.
@@ -110,7 +100,8 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         *,
         loss: Loss | None = None,
-        task: Task = "classification",
+        task: Task | str = "classification",
+        penalty: Callable[[Any], Tensor] | None = None,
         clip: float | None = None,
         accumulate: int = 1,
         ema: EMA | None = None,
@@ -119,8 +110,8 @@ class Trainer:
             raise ValueError(f"Trainer: expected accumulate from 1 on, found {accumulate}")
         if clip is not None and not clip > 0.0:
             raise ValueError(f"Trainer: expected a positive clip, found {clip}; None clips nothing")
-        if task not in ("classification", "regression"):
-            raise ValueError(f"Trainer: expected task 'classification' or 'regression', found {task!r}")
+        if not isinstance(task, Task) and task not in TASKS:
+            raise ValueError(f"Trainer: expected task {' or '.join(map(repr, TASKS))}, or a Task, found {task!r}")
         if not isinstance(model, Differentiable):
             raise TypeError(
                 "Trainer: expected a model with forward() that can be called (odyssey.protocols.Differentiable), "
@@ -132,8 +123,10 @@ class Trainer:
         self.held_out = held_out
         self.schedule = constant() if schedule is None else schedule
         self.callbacks = list(callbacks)
-        self.task: Task = task
-        self.loss: Loss = loss or (functional.cross_entropy if task == "classification" else functional.mse_loss)
+        self.task: Task = task if isinstance(task, Task) else TASKS[task]()
+        self.given_loss = loss
+        self.loss: Loss = loss or self.task.loss
+        self.penalty = penalty
         self.clip = clip
         self.accumulate = accumulate
         self.ema = ema
@@ -143,11 +136,14 @@ class Trainer:
         self.step = 0
         self.running = Running()
         self.history: list[dict[str, Any]] = []
-        self.evaluation: Evaluation | None = None  # the latest of a classifier
-        self.regression: RegressionEvaluation | None = None  # the latest of a regression
+        self.evaluation: Any = None  # what the task found last
         self.stopped = False
         self.tally: Tally = tally  # how a classifier's hits are counted
-        self._confusion = np.zeros((0, 0), np.int64)
+
+    @property
+    def regression(self) -> RegressionEvaluation | None:
+        """The latest evaluation, of a regression."""
+        return self.evaluation if isinstance(self.evaluation, RegressionEvaluation) else None
 
     @property
     def base_lr(self) -> float:
@@ -216,15 +212,17 @@ class Trainer:
 
     def _step(self, taken: list[tuple[Any, ...]], began: float) -> None:
         running, seconds, optimizer = self.running, self.running.seconds, self.optimizer
-        total = sum(len(targets) for _, targets in taken)
+        total = sum(self.task.count(targets) for _, targets in taken)
         at_end = perf_counter()
         seconds["data"] += at_end - began
         for inputs, targets in taken:
-            at_forward, count = at_end, len(targets)
+            at_forward, count = at_end, self.task.count(targets)
             output = self.model(inputs)
-            loss = self.loss(output, targets)
+            loss = whole = self.loss(output, targets)
+            if self.penalty is not None:
+                whole = functional.add(loss, self.penalty(self.model))
             at_backward = perf_counter()
-            (loss if count == total else functional.scale(loss, count / total)).backward()
+            (whole if count == total else functional.scale(whole, count / total)).backward()
             at_end = perf_counter()
             seconds["forward"] += at_backward - at_forward
             seconds["backward"] += at_end - at_backward
@@ -232,10 +230,7 @@ class Trainer:
             if not isfinite(value):
                 raise self._not_finite("loss", value)
             running.loss += value * count
-            if self.task == "classification":
-                running.correct += self.tally(output.data, targets, self._pairs(output.shape[1]))
-            else:
-                running.error += _mean_error(output.data, targets) * count
+            self.task.add(self, output, targets)
             running.seen += count
         at_optimizer = perf_counter()
         factor = self.schedule(self.step)
@@ -252,12 +247,6 @@ class Trainer:
         seconds["optimizer"] += perf_counter() - at_optimizer
         self.step += 1
 
-    def _pairs(self, classes: int) -> NDArray[np.int64]:
-        """Where the training batches' pairs are counted, which nobody asks for: they are of a model that changes."""
-        if len(self._confusion) != classes:
-            self._confusion = np.zeros((classes, classes), np.int64)
-        return self._confusion
-
     def _not_finite(self, what: str, value: float) -> FloatingPointError:
         return FloatingPointError(
             f"training: expected a finite {what}, found {value} at step {self.step + 1} with a learning rate of "
@@ -273,14 +262,11 @@ class Trainer:
             "lr": self.base_lr * self.schedule(self.step - 1),
             "train_loss": running.loss / running.seen,
         }
-        if self.task == "classification":
-            metrics["train_accuracy"] = running.correct / running.seen
-        else:
-            metrics["train_mae"] = running.error / running.seen
+        metrics[f"train_{self.task.score}"] = self.task.scored(running)
         began = perf_counter()
         if self.held_out is not None:
             metrics |= self._evaluate(self.held_out)
-        metrics["images_per_second"] = running.images_per_second
+        metrics[f"{self.task.unit}_per_second"] = running.per_second
         metrics["seconds"] = {**running.seconds, "evaluation": perf_counter() - began}
         self.running = Running()
         self.history.append(metrics)
@@ -289,15 +275,11 @@ class Trainer:
         for callback in self.callbacks:
             callback.on_epoch_end(self, metrics)
 
-    def _evaluate(self, held_out: Dataset) -> dict[str, float]:
+    def _evaluate(self, held_out: Dataset) -> dict[str, Any]:
         """Evaluate, with the averaged parameters where there are some."""
         with nullcontext() if self.ema is None else self.ema.applied():
-            if self.task == "regression":
-                found = self.regression = evaluate_regression(self.model, held_out, loss=self.loss)
-                return {"test_loss": found.loss, "test_mae": found.mae, "test_r2": found.r2}
-            loss = None if self.loss is functional.cross_entropy else self.loss
-            result = self.evaluation = evaluate(self.model, held_out, loss=loss, tally=self.tally)
-            return {"test_loss": result.loss, "test_accuracy": result.accuracy}
+            self.evaluation, metrics = self.task.evaluate(self, held_out)
+        return metrics
 
     @staticmethod
     def _tell(schedule: ObservingSchedule, metrics: dict[str, Any]) -> None:
@@ -370,8 +352,3 @@ class Trainer:
             if name in extras:
                 module.load_extra_state(extras[name])
         self.running, self.epoch, self.step, self.history = running, epoch, step, history
-
-
-def _mean_error(output: Any, targets: Any) -> float:
-    """The mean of |output - target|, in double."""
-    return float(ops.mean(np.abs(output.astype(np.float64) - targets)))

@@ -150,6 +150,26 @@ static void exercise_rows(ody_rows_fn f, int bits, int labels) {
 static void exercise_ody_rows_fn(ody_rows_fn f, int bits) { exercise_rows(f, bits, 0); }
 static void exercise_ody_labelled_rows_fn(ody_labelled_rows_fn f, int bits) { exercise_rows(f, bits, 1); }
 
+/* Forward the experts are out[1], backward in[2], as if in[1] had been routed so. */
+static void exercise_ody_route_fn(ody_route_fn f, int bits) {
+    const size_t item = (size_t)bits / 8, rows = 5;
+    static int64_t experts[5 * 20];
+    for (int wild = 0; wild < 2; wild++) {
+        prepare(bits, wild);
+        for (int s = 1; s < SIZES && sizes[s] <= 130; s++)
+            for (int kind = 0; kind < 4; kind++) {
+                const size_t n = sizes[s], most = kind & 2 ? 18 : 2, k = n < most ? n : most;
+                const ptrdiff_t step = (ptrdiff_t)(300 * item), places = (ptrdiff_t)(k * sizeof(int64_t));
+                for (size_t r = 0; r < rows; r++)
+                    for (size_t j = 0; j < k; j++) experts[r * k + j] = (int64_t)((j * 7 + r) % n);
+                ody_rows r = {.rows = rows, .n = n, .param = {(double)k, kind & 1}, .in = {in[0], in[1], experts},
+                              .in_step = {step, step, places}, .out = {out[0], out[1]}, .out_step = {step, places}};
+                f(&r);
+                for (int q = 0; q < 2; q++) absorb(out[q], rows * 300, bits);
+            }
+    }
+}
+
 static void exercise_ody_rotary_fn(ody_rotary_fn f, int bits) {
     const size_t step = 300 * (size_t)bits / 8;
     for (int wild = 0; wild < 2; wild++) {
@@ -299,6 +319,24 @@ static void exercise_ody_scatter_fn(ody_scatter_fn f, int bits) {
                              .n = sizes[s]};
             f(&v);
             absorb(out[0], 8 * sizes[s], bits);
+        }
+    }
+}
+
+/* A gradient of rows reads order and starts, the other two the rows; each reads what is its own. */
+static void exercise_ody_combine_fn(ody_combine_fn f, int bits) {
+    const size_t item = (size_t)bits / 8;
+    static int64_t rows[24], order[24], starts[9];
+    for (int wild = 0; wild < 2; wild++) {
+        prepare(bits, wild);
+        for (int64_t i = 0; i < 24; i++) rows[i] = i * 5 % 8, order[i] = i * 7 % 24;
+        for (int64_t i = 0; i < 9; i++) starts[i] = 3 * i;
+        for (int s = 1; s < SIZES && sizes[s] <= 257; s++) {
+            ody_combine v = {.x = in[0], .weights = in[1], .grad = in[2], .rows = rows, .order = order, .starts = starts,
+                             .out = out[0], .x_step = (ptrdiff_t)(300 * item), .grad_step = (ptrdiff_t)(300 * item),
+                             .out_step = (ptrdiff_t)(300 * item), .tokens = 8, .k = 3, .n = sizes[s]};
+            f(&v);
+            absorb(out[0], 8 * 300, bits);
         }
     }
 }

@@ -67,3 +67,15 @@ def test_both_columns_come_to_the_same(tmp_path):
     assert left[-1]["names"] == right[-1]["names"]
     theirs, ours = (set(side[-1]["loaded"]) for side in (left, right))
     assert theirs == ours  # either file has the other's names
+
+
+def test_the_guide_of_the_mixture_of_experts_runs_from_top_to_bottom(capsys):
+    pytest.importorskip("tokenizers")
+    blocks = re.findall(r"<!-- runs -->\n```python\n(.*?)```", (GUIDES / "moe.md").read_text(), re.S)
+    assert len(blocks) == 5
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    history = names["trainer"].history
+    assert history[-1]["test_loss"] < history[0]["test_loss"] < np.log(400)
+    assert "a 3-gram model's loss is" in capsys.readouterr().out

@@ -67,6 +67,39 @@ def test_a_token_has_the_bits_alone_that_it_has_among_others():
         np.testing.assert_array_equal(moe(x[i : i + 1]).data[0], whole[i])
 
 
+def test_stored_weights_give_the_bits_of_the_wide_ones_and_a_gradient_by_the_tokens():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    wide = nn.MixtureOfExperts(32, 48, 4, 2, generator=np.random.default_rng(0))
+    stored = nn.MixtureOfExperts(32, 48, 4, 2)
+    for name in ("router", "gate", "up", "down"):
+        narrow = getattr(wide, name).data.astype(ml_dtypes.bfloat16)
+        getattr(wide, name).data[...] = narrow.astype(np.float32)
+        value = narrow if name in ("router", "gate") else [np.array(one) for one in narrow]
+        setattr(stored, name, nn.StoredWeight(value))
+    assert not list(stored.parameters())
+    data = tokens(3, 5, 32).astype(np.float32)
+    grad = tokens(3, 5, 32, seed=2).astype(np.float32)
+    found = []
+    for moe in (wide, stored):
+        x = od.Tensor(data, requires_grad=True)
+        y = moe(x)
+        y.backward(grad)
+        found.append((y.data, x.grad))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-5, atol=1e-6)
+
+
+def test_packed_experts_are_those_of_the_numbers_they_hold():
+    wide = nn.MixtureOfExperts(32, 48, 4, 2, generator=np.random.default_rng(0))
+    packed = nn.MixtureOfExperts(32, 48, 4, 2, generator=np.random.default_rng(0))
+    for name in ("gate", "up", "down"):
+        weights = [od.pack(one, "int8") for one in getattr(packed, name).data]
+        setattr(packed, name, nn.StoredWeight(weights))
+        getattr(wide, name).data[...] = [one.unpack() for one in weights]
+    x = tokens(3, 5, 32).astype(np.float32)
+    np.testing.assert_allclose(packed(x).data, wide(x).data, rtol=1e-4, atol=1e-5)
+
+
 def test_no_tokens_at_all():
     moe = layer()
     x = od.Tensor(np.zeros((0, 6)), requires_grad=True)

@@ -5,6 +5,7 @@ from rich.console import Console
 
 import odyssey as od
 from odyssey.training.progress import ProgressBar, ProgressLines
+from odyssey.training.tasks import Classification
 
 
 def metrics(**more):
@@ -13,6 +14,7 @@ def metrics(**more):
 
 class Run:
     epochs = 3
+    task = Classification()
 
 
 def test_without_a_held_out_set_a_line_has_no_score_of_it():

@@ -326,3 +326,36 @@ def test_the_views_show_a_regressions_error(tmp_path):
         assert "accuracy" not in text.getvalue().replace("accuracy 0.00%", "")
     draw_curve(trainer.history, tmp_path / "curve.svg", "errors")
     assert "mean absolute error" in (tmp_path / "curve.svg").read_text()
+
+
+def test_a_penalty_is_in_the_gradient_and_not_in_the_loss():
+    plain, held = make(numbers(), task="regression"), make(numbers(), task="regression")
+    held.penalty = lambda model: F.scale(sum((p * p).sum() for p in model.parameters()), 10.0)
+    for trainer in (plain, held):
+        trainer.fit(1)
+    first = [trainer.history[0]["train_loss"] for trainer in (plain, held)]
+    assert first[1] > first[0]  # it learns less, but what is reported is the loss alone
+    assert sum(np.square(p.data).sum() for p in held.model.parameters()) < sum(
+        np.square(p.data).sum() for p in plain.model.parameters()
+    )
+
+
+def test_a_task_of_ones_own_is_used_and_what_it_lacks_is_named():
+    from odyssey.training import Regression, Task
+
+    class Doubled(Regression):
+        score = "double"
+        label = "twice"
+
+        def scored(self, running):
+            return 2 * super().scored(running)
+
+    trainer = make(numbers(), task=Doubled())
+    trainer.fit(1)
+    assert trainer.history[0]["train_double"] > 0
+    assert trainer.regression is trainer.evaluation
+    for name, args in (("loss", (1, 2)), ("scored", (1,)), ("evaluate", (1, 2))):
+        with pytest.raises(NotImplementedError, match=f"Task: expected .* {name}"):
+            getattr(Task(), name)(*args)
+    with pytest.raises(ValueError, match="or a Task, found 'ranking'"):
+        make(numbers(), task="ranking")

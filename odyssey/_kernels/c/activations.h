@@ -56,6 +56,20 @@ MAP2_WITH(tanh_backward, const vec one = v_splat(1), v_mul(a, v_fnma(b, b, one))
 
 LONG1(silu, v_silu(a))
 LONG2(silu_backward, v_mul(a, v_silu_grad(b)))
+LONG2(swiglu, v_mul(v_silu(a), b))
+static void K(swiglu_backward)(const ody_map *m) {
+    const real *grad = m->in[0], *gate = m->in[1], *up = m->in[2];
+    real *by_gate = m->out[0], *by_up = m->out[1];
+    for (size_t i = 0; i < m->n; i += LANES) {
+        const size_t part = m->n - i < LANES ? m->n - i : LANES;
+        vec a, b, c;
+        if (part == LANES) a = v_load(grad + i), b = v_load(gate + i), c = v_load(up + i);
+        else a = v_load_n(grad + i, part, 0), b = v_load_n(gate + i, part, 0), c = v_load_n(up + i, part, 0);
+        const vec d = v_mul(a, v_mul(c, v_silu_grad(b))), e = v_mul(a, v_silu(b));
+        if (part == LANES) v_store(by_gate + i, d), v_store(by_up + i, e);
+        else v_store_n(by_gate + i, d, part), v_store_n(by_up + i, e, part);
+    }
+}
 LONG1(gelu, v_gelu(a))
 LONG2(gelu_backward, v_mul(a, v_gelu_grad(b)))
 LONG1(gelu_tanh, v_gelu_tanh(a))

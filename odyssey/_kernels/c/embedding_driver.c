@@ -1,4 +1,5 @@
 /* The drivers of embedding: rows of a table gathered; and gradients brought back to their rows. */
+#include "driver_scatter.h"
 #include "strided.h"
 
 typedef struct gather_job {
@@ -57,15 +58,8 @@ int ody_run_scatter(const char *op, ody_scatter_fn f, const ody_scatter *given, 
     const size_t bytes = (count + s.rows) * s.n * itemsize;
     ody_announce(op, bytes);
     if (s.rows == 0 || s.n == 0) return 0;
-    int64_t *starts = ody_alloc((s.rows + 2 + count) * sizeof *starts), *order = starts + s.rows + 2;
+    int64_t *order, *starts = positions_by_row(index, count, s.rows, skipped, &order);
     if (!starts) return -1;
-    memset(starts, 0, (s.rows + 2) * sizeof *starts);
-    for (size_t i = 0; i < count; i++)
-        if (index[i] != skipped) starts[index[i] + 2]++;
-    for (size_t row = 2; row < s.rows + 2; row++) starts[row] += starts[row - 1];
-    /* starts[row + 1] is where the row's next position goes; in the end, where the row ends. */
-    for (size_t i = 0; i < count; i++)
-        if (index[i] != skipped) order[starts[index[i] + 1]++] = (int64_t)i;
     s.starts = starts;
     s.order = order;
     if (s.rows * s.n * itemsize > stream_threshold()) s.flags |= ODY_STREAM;

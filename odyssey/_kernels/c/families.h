@@ -32,6 +32,7 @@
 #include "normalise.h"
 #include "normalise_columns.h"
 #include "embedding.h"
+#include "routing.h"
 #include "dropout.h"
 #include "sinkhorn_small.h"
 #include "sinkhorn.h"

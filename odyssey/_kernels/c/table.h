@@ -25,7 +25,7 @@ const ody_kernels ODY_TABLE = {
     ROW(hard_sigmoid), ROW(hard_sigmoid_backward), ROW(hard_swish), ROW(hard_swish_backward), ROW(leaky_relu),
     ROW(leaky_relu_backward), ROW(prelu), ROW(prelu_backward), ROW(prelu_weight_terms), ROW(elu), ROW(elu_backward),
     ROW(selu), ROW(selu_backward), ROW(sigmoid), ROW(sigmoid_backward), ROW(tanh), ROW(tanh_backward), ROW(silu),
-    ROW(silu_backward), ROW(gelu), ROW(gelu_backward), ROW(gelu_tanh), ROW(gelu_tanh_backward), ROW(mish),
+    ROW(silu_backward), ROW(swiglu), ROW(swiglu_backward), ROW(gelu), ROW(gelu_backward), ROW(gelu_tanh), ROW(gelu_tanh_backward), ROW(mish),
     ROW(mish_backward), ROW(softplus), ROW(softplus_backward),
     /* optimizer steps */
     ROW(sgd_step), ROW(sgd_momentum_step), ROW(adam_step), ROW(adamw_step),
@@ -61,6 +61,8 @@ const ody_kernels ODY_TABLE = {
     ROW(normalise), ROW(normalise_backward), ROW(normalise_columns), ROW(normalise_backward_columns),
     /* embedding */
     ROW(embedding), ROW(embedding_backward),
+    /* routing */
+    ROW(moe_route), ROW(moe_route_backward), ROW(moe_combine), ROW(moe_combine_backward), ROW(moe_combine_backward_weights),
     /* dropout */
     ROW(dropout),
     /* Sinkhorn-Knopp */

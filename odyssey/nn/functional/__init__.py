@@ -19,6 +19,7 @@ from odyssey.nn.functional.activations import (
     sigmoid,
     silu,
     softplus,
+    swiglu,
     tanh,
 )
 from odyssey.nn.functional.attention import rotary_embedding, scaled_dot_product_attention
@@ -82,7 +83,7 @@ from odyssey.nn.functional.manifold import (
 from odyssey.nn.functional.norms import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from odyssey.nn.functional.pooling import avg_pool2d, global_avg_pool2d, max_pool2d
 from odyssey.nn.functional.reductions import logsumexp, max, mean, min, norm, sum, var
-from odyssey.nn.functional.routing import moe_combine, moe_route, swiglu
+from odyssey.nn.functional.routing import moe_combine, moe_route
 from odyssey.nn.functional.shape import (
     broadcast_to,
     clone,

@@ -63,6 +63,19 @@ def _silu_backward(grad: Array, node: Node) -> Gradients:
     return (ops.silu_backward(grad, node.saved, grad if node.owned else None),)
 
 
+def swiglu(gate: TensorLike, up: TensorLike) -> Tensor:
+    """silu(gate) · up, of one shape, in one pass."""
+    gate_data, gate_edge = operand(gate)
+    up_data, up_edge = operand(up)
+    y = ops.swiglu(gate_data, up_data)
+    return record(y, _swiglu_backward, (gate_edge, up_edge), (gate_data, up_data))
+
+
+def _swiglu_backward(grad: Array, node: Node) -> Gradients:
+    gradients: Gradients = ops.swiglu_backward(grad, *node.saved)
+    return gradients
+
+
 def gelu(x: TensorLike, approximate: Literal["none", "tanh"] = "none") -> Tensor:
     """x * Phi(x), Phi the normal distribution function; "tanh" takes the usual approximation of it."""
     x_data, x_edge = operand(x)

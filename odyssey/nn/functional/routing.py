@@ -1,9 +1,9 @@
-"""A mixture of experts: choosing them, the sum of what they made, and the gate inside them."""
+"""A mixture of experts: choosing them, and the sum of what they made."""
 
 from __future__ import annotations
 
 from odyssey.nn.functional._arguments import TensorLike, array, operand
-from odyssey.reference import routing as ops
+from odyssey.tensor import ops
 from odyssey.tensor.tape import Array, Gradients, Node
 from odyssey.tensor.tensor import Tensor, record
 
@@ -33,17 +33,4 @@ def moe_combine(x: TensorLike, weights: TensorLike, rows: TensorLike) -> Tensor:
 
 def _moe_combine_backward(grad: Array, node: Node) -> Gradients:
     gradients: Gradients = ops.moe_combine_backward(grad, *node.saved)
-    return gradients
-
-
-def swiglu(gate: TensorLike, up: TensorLike) -> Tensor:
-    """silu(gate) · up, of one shape, in one pass."""
-    gate_data, gate_edge = operand(gate)
-    up_data, up_edge = operand(up)
-    y = ops.swiglu(gate_data, up_data)
-    return record(y, _swiglu_backward, (gate_edge, up_edge), (gate_data, up_data))
-
-
-def _swiglu_backward(grad: Array, node: Node) -> Gradients:
-    gradients: Gradients = ops.swiglu_backward(grad, *node.saved)
     return gradients

@@ -32,6 +32,7 @@ from odyssey.testing.cases.norms import NORMS
 from odyssey.testing.cases.optimizers import OPTIMIZERS
 from odyssey.testing.cases.products import LINEAR
 from odyssey.testing.cases.reductions import REDUCTIONS
+from odyssey.testing.cases.routing import ROUTING
 from odyssey.testing.cases.sampling import SAMPLING
 from odyssey.testing.cases.softmax import ROW_OPS
 from odyssey.testing.cases.transport import TRANSPORT
@@ -46,6 +47,7 @@ _FAMILIES = (
     NORMS,
     NORMALISE,
     LOOKUPS,
+    ROUTING,
     LINEAR,
     ATTENTION_OPS,
     HYPER,
