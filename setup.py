@@ -45,7 +45,7 @@ INSTRUCTION_SETS = {
     "aarch64": {"scalar": ["-Os"], "neon": []},
 }
 # Beside a set's table: kernels for precision="native", outside the bits rule.
-NATIVE = {"avx512": ["-mavx512bf16"]}
+NATIVE = {"avx512": ["-mavx512bf16", "-mavx512vnni"]}
 MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
 SETS = INSTRUCTION_SETS.get(MACHINE, {"scalar": []})
 
@@ -84,6 +84,7 @@ MODULES = {
     "elementwise": [],
     "linear": [],
     "grouped": [],
+    "packing": [],
     "probe": [],
     "activations": [],
     "optim": [],

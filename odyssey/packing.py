@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -114,12 +115,11 @@ def pack(weight: ArrayLike, dtype: str | None = None) -> PackedWeight:
         raise ShapeError(explain("pack: weight must be (out, in)", describe(weight=array)))
     shape = (int(array.shape[0]), int(array.shape[1]))
     if chosen == "bfloat16":
-        stored = array.view(np.uint16) if name == "bfloat16" else _to_bfloat16(_to_float32(array, name))
-        return PackedWeight(shape, chosen, _pairs(stored))
-    wide = array if name == chosen else _to_float32(array, name)
+        return PackedWeight(shape, chosen, _filled(array, name, (-(-shape[1] // 2), 64, 2), np.uint16))
     if chosen == "int8":
-        integers, scale = _quantised(wide)
-        return PackedWeight(shape, chosen, _panels(integers, 64), scale)
+        scale = np.zeros(shape[0], np.float32)
+        return PackedWeight(shape, chosen, _filled(array, name, (shape[1], 64), np.int8, scale), scale)
+    wide = array if name == chosen else _to_float32(array, name)
     width = PANEL_BYTES // (8 if chosen == "float64" else 4)
     with np.errstate(over="ignore"):
         return PackedWeight(shape, chosen, _panels(wide.astype(chosen, copy=False), width))
@@ -144,22 +144,19 @@ def _to_float32(array: Array, name: str) -> Array:
     return array.astype(np.float32, copy=False)
 
 
-def _to_bfloat16(array: Array) -> Array:
-    """The upper halves, rounded to nearest even; NaN stays NaN."""
-    bits = np.ascontiguousarray(array).view(np.uint32)
-    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
-    return np.where(np.isnan(array), (bits >> 16) | 0x40, rounded).astype(np.uint16)
+def _filled(array: Array, name: str, panel: tuple[int, ...], kind: Any, scale: Array | None = None) -> Array:
+    """Panels of rounded numbers. Rows whose numbers are adjacent are read where they lie, and none is widened whole."""
+    from odyssey._kernels.packing import fill  # here, because the kernels' modules know PackedWeight
 
-
-def _quantised(array: Array) -> tuple[Array, Array]:
-    largest = np.max(np.abs(array), axis=1, initial=0)
-    if not np.isfinite(largest).all():
-        row = int(np.argmin(np.isfinite(largest)))
-        raise ValueError(f"pack: int8 needs finite weights; row {row} holds NaN or infinity")
-    scale = (largest / np.float32(127)).astype(np.float32)
-    # Subnormal scales may round so far that a quotient leaves the range.
-    quotient = np.divide(array, scale[:, None], out=np.zeros_like(array), where=scale[:, None] > 0)
-    return np.clip(np.rint(quotient), -127, 127).astype(np.int8), scale
+    rows = array if name == "float32" else array.view(np.uint16)
+    if not rows.flags.aligned or (rows.strides[1] != rows.itemsize and rows.shape[1] > 1):
+        rows = np.array(rows, order="C")
+    panels = _empty((-(-rows.shape[0] // 64), *panel), kind)
+    bad = fill(rows, name, panels, scale)
+    if scale is not None and bad < len(rows):
+        raise ValueError(f"pack: int8 needs finite weights; row {bad} holds NaN or infinity")
+    panels.flags.writeable = False
+    return panels
 
 
 def _panels(array: Array, width: int) -> Array:
@@ -171,20 +168,18 @@ def _panels(array: Array, width: int) -> Array:
     return _aligned(padded.reshape(count, width, inputs).transpose(0, 2, 1))
 
 
-def _pairs(array: Array) -> Array:
-    """(out, in) to (panels, in / 2, 64, 2): two neighbours of an output side by side, an odd last one beside a zero."""
-    outputs, inputs = array.shape
-    count, pairs = -(-outputs // 64), -(-inputs // 2)
-    padded = np.zeros((count * 64, 2 * pairs), array.dtype)
-    padded[:outputs, :inputs] = array
-    return _aligned(padded.reshape(count, 64, pairs, 2).transpose(0, 2, 1, 3))
-
-
 def _aligned(array: Array) -> Array:
-    """A read-only C-ordered copy that begins at a multiple of 64 bytes, so that no vector spans two cache lines."""
-    memory = np.empty(array.nbytes + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    result = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    """A read-only C-ordered copy that begins at a multiple of 64 bytes."""
+    result = _empty(array.shape, array.dtype)
     result[...] = array
     result.flags.writeable = False
+    return result
+
+
+def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array that begins at a multiple of 64 bytes, so that no vector spans two cache lines."""
+    count = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.empty(count + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    result: Array = memory[start : start + count].view(dtype).reshape(shape)
     return result

@@ -25,6 +25,8 @@ int ody_table_usable(const ody_kernels *table);
 typedef struct ody_native {
     ody_gemm_fn bf16; /* gemm with ODY_BF16 or ODY_BF16_ROWS: x rounded to bfloat16, two products a step */
     ody_gemm_workspace_fn bf16_workspace;
+    ody_gemm_fn int8; /* gemm with ODY_INT8: x rounded to integers, a scale for each 128 numbers of a row, four products a step */
+    ody_gemm_workspace_fn int8_workspace;
 } ody_native;
 const ody_native *ody_native_for(const ody_kernels *table);
 
@@ -96,6 +98,21 @@ int ody_run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace,
 /* Products of any shapes, each with operands of its own, shared out together; a product without rows costs nothing. */
 int ody_run_gemms(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm *products, size_t count,
                   size_t itemsize);
+/* ---- pack_driver.c ---------------------------------------------------------------------------------------------- */
+
+/* Weights (rows, k), numbers of a row adjacent, into panels of ODY_BF16 or ODY_INT8 (kernels.h). */
+typedef struct ody_packing {
+    size_t rows, k;
+    const void *from;
+    ptrdiff_t from_row; /* bytes */
+    int source;         /* ODY_STRIDED for float32, ODY_BF16_ROWS, ODY_F16_ROWS */
+    int format;
+    void *to;     /* all of it is written */
+    float *scale; /* ODY_INT8: one for each row, largest magnitude / 127 */
+} ody_packing;
+/* Returns the first row that is not finite, where that matters, and else the number of rows. */
+size_t ody_run_packing(const char *op, const ody_packing *p);
+
 /* ---- reduce.c --------------------------------------------------------------------------------------------------- */
 
 /* One pass of a reduction. Every pass but the first has the one before's results, a value per sequence, as in[1]. */

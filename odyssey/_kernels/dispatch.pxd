@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 
 from odyssey._kernels.kernels cimport (ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn, ody_kernels, ody_map, ody_map_fn, ody_rows,
                                        ody_rows_fn)
-from odyssey._kernels.runtime cimport (ody_attention_stack, ody_elementwise, ody_gemm_stack, ody_lines, ody_native, ody_reduction,
+from odyssey._kernels.runtime cimport (ody_attention_stack, ody_elementwise, ody_gemm_stack, ody_lines, ody_native, ody_packing, ody_reduction,
                                        ody_rotary, ody_sinkhorn_stack, ody_task_fn, ody_transport_gradient,
                                        ody_transport_problem)
 from odyssey._kernels.kernels cimport ody_attention_backward_fn, ody_attention_fn, ody_attention_workspace_fn
@@ -34,6 +34,7 @@ cdef int run_gemm(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace
                   const ody_gemm_stack *stack) noexcept nogil
 cdef int run_gemms(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm *products, size_t count,
                    size_t itemsize) noexcept nogil
+cdef size_t run_packing(const char *op, const ody_packing *p) noexcept nogil
 cdef int run_reduction(const char *op, const ody_reduction *r) noexcept nogil
 cdef int run_lines(const char *op, ody_rows_fn f, const ody_lines *l) noexcept nogil
 cdef int run_conv(const char *op, ody_conv_sizes_fn sizes, ody_conv_fn pack, ody_conv_fn f, const ody_conv *v,

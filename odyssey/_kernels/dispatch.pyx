@@ -51,6 +51,10 @@ cdef int run_gemms(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspac
     return runtime.ody_run_gemms(op, f, workspace, products, count, itemsize)
 
 
+cdef size_t run_packing(const char *op, const ody_packing *p) noexcept nogil:
+    return runtime.ody_run_packing(op, p)
+
+
 cdef int run_reduction(const char *op, const ody_reduction *r) noexcept nogil:
     return runtime.ody_run_reduction(op, r)
 

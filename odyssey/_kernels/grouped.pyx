@@ -12,7 +12,7 @@ from odyssey._kernels cimport dispatch
 from odyssey._kernels.array cimport (GIL_WORTH, as_array, check_disjoint, checked_out, contiguous, describe, new_array,
                                      no_memory, real_type, same_type)
 from odyssey._kernels.dispatch cimport K, native, run_gemms
-from odyssey._kernels.kernels cimport ODY_BF16, ODY_BF16_ROWS, ODY_IDENTITY, ODY_STRIDED
+from odyssey._kernels.kernels cimport ODY_BF16, ODY_BF16_ROWS, ODY_IDENTITY, ODY_INT8, ODY_STRIDED
 from odyssey._kernels.kernels cimport ody_gemm, ody_gemm_fn, ody_gemm_workspace_fn
 from odyssey._kernels.linear cimport adjacent_rows, check_stored, in_elements, narrow_format, packed_format
 
@@ -86,7 +86,7 @@ cdef class Products:
     cdef ody_gemm *one
     cdef size_t count
     cdef list kept
-    cdef bint natively
+    cdef int bf16, int8  # how many matrices are
 
     def __cinit__(self, size_t count):
         self.one = <ody_gemm *> dispatch.alloc((count or 1) * sizeof(ody_gemm))
@@ -95,7 +95,7 @@ cdef class Products:
         memset(self.one, 0, count * sizeof(ody_gemm))
         self.count = count
         self.kept = []
-        self.natively = True
+        self.bf16 = self.int8 = 0
 
     def __dealloc__(self):
         dispatch.free(self.one)
@@ -136,8 +136,8 @@ cdef class Products:
             raise ShapeError(f"grouped_matmul: all groups' matrices must have one shape; b[0] is ({k}, {columns[0]}) "
                              f"and b[{i}] ({rows}, {found})")
         columns[0] = found
-        if g.format != ODY_BF16 and g.format != ODY_BF16_ROWS:
-            self.natively = False
+        self.bf16 += g.format == ODY_BF16 or g.format == ODY_BF16_ROWS
+        self.int8 += g.format == ODY_INT8
         g.b = PyArray_DATA(b)
         g.n = <size_t> columns[0]
         g.k = <size_t> k
@@ -149,9 +149,13 @@ cdef class Products:
         cdef ody_gemm_workspace_fn workspace = K.gemm_workspace_f32 if type_num == NPY_FLOAT else K.gemm_workspace_f64
         cdef size_t i, work = 0
         cdef int failed
-        if natively and self.natively and native() != NULL:
-            f = native().bf16
-            workspace = native().bf16_workspace
+        if natively and native() != NULL:
+            if <size_t> self.bf16 == self.count:
+                f = native().bf16
+                workspace = native().bf16_workspace
+            elif <size_t> self.int8 == self.count:
+                f = native().int8
+                workspace = native().int8_workspace
         for i in range(self.count):
             self.one[i].alpha = 1
             self.one[i].activation = ODY_IDENTITY
@@ -192,7 +196,7 @@ def grouped_matmul(
             are copied.
         offsets: (G,) int64, ascending, the last one T. A group may be empty.
         out: where to write; overlaps no input.
-        precision: "exact", or "native" to leave the rounding of products with bfloat16 to the processor, as in `linear`.
+        precision: "exact", or "native" as in `linear`, if all matrices are bfloat16, or all int8.
 
     Returns:
         `out`, or a new array.

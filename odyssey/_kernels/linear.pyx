@@ -53,9 +53,13 @@ cdef int run(const char *op, ody_gemm_stack *stack, int type_num, bint natively=
     cdef ody_gemm_fn f = K.gemm_f32 if type_num == NPY_FLOAT else K.gemm_f64
     cdef ody_gemm_workspace_fn workspace = K.gemm_workspace_f32 if type_num == NPY_FLOAT else K.gemm_workspace_f64
     cdef int failed
-    if natively and native() != NULL and (stack.first.format == ODY_BF16 or stack.first.format == ODY_BF16_ROWS):
-        f = native().bf16
-        workspace = native().bf16_workspace
+    if natively and native() != NULL:
+        if stack.first.format == ODY_BF16 or stack.first.format == ODY_BF16_ROWS:
+            f = native().bf16
+            workspace = native().bf16_workspace
+        elif stack.first.format == ODY_INT8:
+            f = native().int8
+            workspace = native().int8_workspace
     if stack.ndim == 0 and stack.first.m * stack.first.n * stack.first.k < GIL_WORTH:
         failed = run_gemm(op, f, workspace, stack)
     else:
@@ -279,7 +283,7 @@ def linear(
         bias: (out,), or None.
         activation: None, "relu", "tanh", "sigmoid", "gelu" (erf form) or "silu".
         out: (..., out), where to write; overlaps no input.
-        precision: "exact", or "native" to leave the rounding of bfloat16 weights' products to the processor.
+        precision: "exact", or "native" for what the processor does fastest with bfloat16 and int8 weights.
 
     Returns:
         `out`, or a new array of shape (..., out).
@@ -288,9 +292,10 @@ def linear(
     are the same alone and in any batch. Narrow weights are widened exactly first; with int8 the chain is over the
     integers, from zero, and its end is multiplied by the row's scale, the bias added, in one rounding.
 
-    "native" is faster and stands outside of that rule: where AVX-512 is active and the processor multiplies bfloat16, x
-    is rounded to bfloat16 too, products are added two at a time and subnormals count as zeros. Elsewhere, and for all
-    other weights, it computes as "exact" does.
+    "native" is faster and stands outside of that rule, where AVX-512 is active and the processor multiplies such numbers.
+    With bfloat16 weights x is rounded to bfloat16 too, products are added two at a time and subnormals count as zeros.
+    With int8 weights x is rounded to int8, with a scale for each 128 neighbours; their sums of products are exact and are
+    added up in float32. Elsewhere, and for all other weights, it computes as "exact" does.
 
     Raises:
         ShapeError: if the last axis of x is not weight's second, or bias is not (out,).

@@ -28,6 +28,8 @@ cdef extern from "odyssey/runtime.h" nogil:
     ctypedef struct ody_native:
         ody_gemm_fn bf16
         ody_gemm_workspace_fn bf16_workspace
+        ody_gemm_fn int8
+        ody_gemm_workspace_fn int8_workspace
     const ody_native *ody_native_for(const ody_kernels *table) noexcept
 
     ctypedef void (*ody_task_fn)(void *context, size_t task) noexcept
@@ -72,6 +74,16 @@ cdef extern from "odyssey/runtime.h" nogil:
                      const ody_gemm_stack *stack) noexcept
     int ody_run_gemms(const char *op, ody_gemm_fn f, ody_gemm_workspace_fn workspace, const ody_gemm *products,
                       size_t count, size_t itemsize) noexcept
+
+    ctypedef struct ody_packing:
+        size_t rows, k
+        const void *from_ "from"
+        ptrdiff_t from_row
+        int source
+        int format
+        void *to
+        float *scale
+    size_t ody_run_packing(const char *op, const ody_packing *p) noexcept
 
     ctypedef struct ody_pass:
         ody_rows_fn rows

@@ -141,3 +141,55 @@ def test_narrow_rows_need_a_float32_x():
         od.linear(np.ones(3, np.float32), np.ones((2, 3), ">f2"))
     with pytest.raises(ShapeError, match="x must be"):
         od.linear(np.ones(3, np.float32), np.ones((3, 2), np.float16))
+
+
+def test_panels_are_filled_from_every_kind_of_rows_as_by_numpy():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    values = RNG.standard_normal((131, 193)).astype(np.float32) * np.float32(2) ** RNG.integers(-30, 15, (131, 1))
+    values[3] = 0
+    values[4, :5] = [1e-40, -1e-45, 0.0, -0.0, 6e-8]
+    for kind in (np.float32, np.float16, ml_dtypes.bfloat16):
+        weight = values.astype(kind)
+        for view in (weight, weight[:, 1:], weight[::-1, ::2], weight[:64, :64], weight[:1, :1]):
+            wide = view.astype(np.float32)
+            narrow = od.pack(view, "bfloat16").unpack()
+            np.testing.assert_array_equal(narrow, wide.astype(ml_dtypes.bfloat16).astype(np.float32))
+            numbers, scale = od.pack(view, "int8").parts()
+            np.testing.assert_array_equal(scale, np.abs(wide).max(1) / np.float32(127))
+            divisor = np.where(scale > 0, scale, 1)[:, None]
+            np.testing.assert_array_equal(numbers, np.clip(np.rint(wide / divisor), -127, 127))
+
+
+def test_the_first_row_that_int8_cannot_hold_is_named_whatever_the_threads():
+    weight = np.ones((300, 20), np.float32)
+    weight[[130, 70, 71], 3] = np.inf, np.nan, -np.inf
+    for threads in (1, 2):
+        with od.threads.limit(threads), pytest.raises(ValueError, match="row 70 holds NaN"):
+            od.pack(weight, "int8")
+    special = od.pack(np.float16([[np.nan, np.inf, -np.inf]]), "bfloat16").unpack()
+    np.testing.assert_array_equal(special, np.float32([[np.nan, np.inf, -np.inf]]))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (64, 128), (70, 33), (130, 769), (3, 0)])
+def test_native_int8_rounds_x_and_nothing_else(shape):
+    outputs, inputs = shape
+    weight = od.pack(RNG.standard_normal(shape).astype(np.float32), "int8")
+    bias = RNG.standard_normal(outputs).astype(np.float32)
+    x = RNG.standard_normal((9, inputs)).astype(np.float32) * np.float32([[1], [1e-30], [1e30]] * 3)
+    exact = od.linear(x, weight, bias, "relu")
+    size = np.abs(x).max(1, initial=0)[:, None] / 254 * np.abs(weight.unpack()).sum(1)
+    for strided in (x, np.asfortranarray(x)):
+        native = od.linear(strided, weight, bias, "relu", precision="native")
+        assert (np.abs(native - exact) <= 1.01 * size + 1e-5 * np.abs(exact) + 1e-6).all()
+    for count in (1, 2, 3, 5):
+        np.testing.assert_array_equal(od.linear(x[:count], weight, bias, "relu", precision="native"), native[:count])
+
+
+def test_native_int8_keeps_nan_and_infinity_from_hiding():
+    weight = od.pack(RNG.standard_normal((5, 200)).astype(np.float32), "int8")
+    for bad in (np.nan, np.inf):
+        x = np.ones((2, 200), np.float32)
+        x[1, 150] = bad
+        found = od.linear(x, weight, precision="native")
+        assert np.isfinite(found[0]).all()
+        assert not np.isfinite(found[1]).any()

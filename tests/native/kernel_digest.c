@@ -463,15 +463,16 @@ static void exercise_ody_gemm_fn(ody_gemm_fn f, ody_gemm_workspace_fn workspace,
             }
 }
 
-/* Packed operands are read as the bytes they are: any bits but NaN's are numbers. */
+/* Packed and narrow operands are read as the bytes they are: any bits but NaN's are numbers. */
 static void exercise_packed(ody_gemm_fn f, ody_gemm_workspace_fn workspace, int bits) {
     prepare(bits, 0);
-    for (int format = ODY_PANELS; format <= (bits == 32 ? ODY_INT8 : ODY_PANELS); format++)
+    for (int format = ODY_PANELS; format <= (bits == 32 ? ODY_F16_ROWS : ODY_PANELS); format++)
         for (size_t m = 1; m < 40; m += m < 9 ? 1 : 13)
             for (int s = 1; s < 11; s++) {
                 const size_t n = sizes[s], k = sizes[s] / 2 + 3;
                 ody_gemm g = {.m = m, .n = n, .k = k, .a = in[0], .b = in[1], .c = out[0], .a_row = (ptrdiff_t)k,
-                              .a_col = 1, .c_row = (ptrdiff_t)n + 3, .alpha = 1, .bias = s & 1 ? in[2] : NULL,
+                              .a_col = 1, .b_row = 1, .b_col = (ptrdiff_t)k + (s & 2), .c_row = (ptrdiff_t)n + 3,
+                              .alpha = 1, .bias = s & 1 ? in[2] : NULL,
                               .activation = s % 3 ? ODY_IDENTITY : ODY_RELU, .format = format,
                               .scale = format == ODY_INT8 ? in[3] : NULL};
                 memset(out[0], 0, m * (n + 3) * (size_t)bits / 8);

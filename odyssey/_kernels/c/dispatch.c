@@ -65,9 +65,11 @@ int ody_table_usable(const ody_kernels *table) {
 
 const ody_native *ody_native_for(const ody_kernels *table) {
 #if defined(__x86_64__)
-    enum { BF16 = 1u << 5 };
+    enum { BF16 = 1u << 5, VNNI = 1u << 11 };
     uint32_t a, b, c, d;
-    if (table == &ody_kernels_avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & BF16)) return &ody_native_avx512;
+    if (table == &ody_kernels_avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & BF16) &&
+        __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & VNNI))
+        return &ody_native_avx512;
 #endif
     (void)table;
     return NULL;

@@ -7,6 +7,7 @@
 #include "rows_of_x.h"
 #include "gemm_few.h"
 #include "turned.h"
+#include "lying.h"
 #include "packed.h"
 #include "gemm.h"
 #include "probe.h"

@@ -274,6 +274,7 @@ static K(gemm_plan) K(plan_gemm)(const ody_gemm *g) {
 }
 
 static size_t K(gemm_workspace)(const ody_gemm *g) {
+    if (K(lies)(g)) return K(lying_workspace)(g);
     if (g->format != ODY_STRIDED && g->m <= PACKED_ROWS_FOR(g->format)) return K(packed_workspace)(g);
     if (g->format == ODY_STRIDED && K(few_rows)(g)) return K(few_workspace)(g);
     K(gemm_plan) p = K(plan_gemm)(g);
@@ -281,6 +282,10 @@ static size_t K(gemm_workspace)(const ody_gemm *g) {
 }
 
 static void K(gemm)(const ody_gemm *g) {
+    if (K(lies)(g)) {
+        K(run_lying)(g);
+        return;
+    }
     if (g->format != ODY_STRIDED && g->m <= PACKED_ROWS_FOR(g->format)) {
         K(packed)(g);
         return;

@@ -34,7 +34,7 @@ enum {
 /* Sixteen rows, sixteen pairs of each from `from` on: pair by pair. Rows from `rows` on, and numbers from `numbers` on, are 0. */
 ODY_INLINE void K(turn_pairs)(const uint16_t *from, ptrdiff_t row, size_t rows, size_t numbers, vec *square) {
     if (rows == 16 && numbers >= 32) {
-        for (size_t r = 0; r < 16; r++) square[r] = v_load((const real *)(const void *)(from + (ptrdiff_t)r * row));
+        UNROLL for (int r = 0; r < 16; r++) square[r] = v_load((const real *)(const void *)(from + (ptrdiff_t)r * row));
     } else {
         uint16_t near[16][32] = {{0}};
         for (size_t r = 0; r < rows; r++)
@@ -46,7 +46,7 @@ ODY_INLINE void K(turn_pairs)(const uint16_t *from, ptrdiff_t row, size_t rows, 
 /* The same of sixteen numbers of each row, float16, widened. */
 ODY_INLINE void K(turn_f16)(const uint16_t *from, ptrdiff_t row, size_t rows, size_t numbers, vec *square) {
     if (rows == 16 && numbers >= 16) {
-        for (size_t r = 0; r < 16; r++) square[r] = f32x16_load_f16(from + (ptrdiff_t)r * row);
+        UNROLL for (int r = 0; r < 16; r++) square[r] = f32x16_load_f16(from + (ptrdiff_t)r * row);
     } else {
         uint16_t near[16][16] = {{0}};
         for (size_t r = 0; r < rows; r++)
@@ -83,7 +83,11 @@ static void K(turn)(const ody_gemm *g, size_t j, size_t columns, size_t i, size_
             else K(turn_f16)(from, g->b_col, rows, depth - d, square);
             real *to = (real *)(void *)panel + (g->format == ODY_BF16_ROWS ? d / 2 : d) * K(PANEL) + first;
             const size_t vectors = g->format == ODY_BF16_ROWS ? (depth - d + 1) / 2 : depth - d;
-            for (size_t l = 0; l < 16 && l < vectors; l++) v_store(to + l * K(PANEL), square[l]);
+            if (vectors >= 16) {
+                UNROLL for (int l = 0; l < 16; l++) v_store(to + l * K(PANEL), square[l]);
+            } else {
+                for (size_t l = 0; l < vectors; l++) v_store(to + l * K(PANEL), square[l]);
+            }
         }
 }
 

@@ -1,5 +1,6 @@
 """A token's logits have the same bits in the full pass, over a cache in any pieces, alone, padded and in any batch."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -14,22 +15,37 @@ KINDS = {
     "window beyond a block of keys": {"sliding_window": 140, "full_attention_layers": (0,)},
     "norms of heads": {"qk_norm": "head", "tied": True},
     "norms of all heads": {"qk_norm": "full", "clip_qkv": 0.5, "attention_bias": "all"},
+    "rows of bfloat16": {"experts": 3},
+    "rows of int8": {"sparse_step": 2},
 }
 WIDTH = 300  # three blocks of keys
 
 
 def made(kind):
-    generator = np.random.default_rng(5)
-    return MoETransformer.tiny(
+    model = MoETransformer.tiny(
         vocab_size=50,
         hidden_size=32,
         head_size=8,
         mlp_size=48,
         expert_size=24,
         init_std=0.3,
-        generator=generator,
+        generator=np.random.default_rng(5),
         **KINDS[kind],
-    ).eval()
+    )
+    if kind.startswith("rows of"):
+        narrow(model, kind.removeprefix("rows of "))
+    return model.eval()
+
+
+def narrow(model, dtype):
+    for module in list(model.modules()):
+        for name, value in list(vars(module).items()):
+            if isinstance(value, od.nn.Parameter) and value.ndim > 1:
+                matrices = value.data if value.ndim == 3 else [value.data]
+                held = [
+                    one.astype(ml_dtypes.bfloat16) if dtype == "bfloat16" else od.pack(one, dtype) for one in matrices
+                ]
+                setattr(module, name, od.nn.StoredWeight(held if value.ndim == 3 else held[0]))
 
 
 def ids(batch=3, width=WIDTH):

@@ -268,7 +268,10 @@ def test_random_weights_are_written_without_a_model(kind, tmp_path):
     config = CONFIGS["mixtral"][0]
     write_random(config, tmp_path / "a", model_type=kind, max_shard_size="2KB")
     write_random(config, tmp_path / "b", model_type=kind, dtype="float32", seed=0)
-    first, second = od.models.from_pretrained(tmp_path / "a"), od.models.from_pretrained(tmp_path / "b", dtype="bfloat16")
+    first, second = (
+        od.models.from_pretrained(tmp_path / "a"),
+        od.models.from_pretrained(tmp_path / "b", dtype="bfloat16"),
+    )
     assert len(list((tmp_path / "a").glob("*.safetensors"))) > 3
     assert np.array_equal(first(IDS).data, second(IDS).data)  # the same numbers, whatever they are written as
     wide = od.models.from_pretrained(tmp_path / "b")

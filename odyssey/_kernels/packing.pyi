@@ -1,0 +1,3 @@
+from odyssey.typing import Array
+
+def fill(rows: Array, source: str, panels: Array, scale: Array | None) -> int: ...
