@@ -1,7 +1,6 @@
 """The 6.9-billion-parameter mixture of experts: a folder of random weights, and how fast tokens come from it.
 
-It is measured in a process of its own, because its weights and those of a peer do not fit into memory side by side. The
-weights are the same random numbers in every layer: how fast they are read does not depend on them.
+It is measured in a process of its own, because its weights and those of a peer do not fit into memory side by side.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from odyssey.serialization.atomic import write_bytes
 from odyssey.typing import Array
 
 __all__ = ["Figures", "first_token_seconds", "measure", "write_checkpoint"]
@@ -47,25 +47,11 @@ class Figures:
 
 
 def write_checkpoint(path: Path, config: Any) -> None:
-    """Write a folder for `config`, a `MoEConfig`, with bfloat16 weights and a tokenizer of as many tokens."""
-    import ml_dtypes
+    """Write a folder for `config`, a `MoEConfig`, with random bfloat16 weights and a tokenizer of as many tokens."""
+    from odyssey.models.pretrained.random_weights import write_random
 
-    import odyssey as od
-
-    model = od.models.MoETransformer.without_weights(config)
-    matrices = [
-        (module, name, value)
-        for module in model.modules()
-        for name, value in vars(module).items()
-        if isinstance(value, od.nn.Parameter) and value.ndim > 1
-    ]
-    largest = max(value.size for _, _, value in matrices)
-    numbers = np.random.default_rng(0).standard_normal(largest, np.float32) * np.float32(0.02)
-    stored: Array = numbers.astype(ml_dtypes.bfloat16)
-    for module, name, value in matrices:
-        same = stored[: value.size].reshape(value.shape)
-        setattr(module, name, od.nn.StoredWeight(same if value.ndim == 2 else tuple(same)))
-    od.models.save_pretrained(model, path, tokenizer=_tokenizer(config.vocab_size))
+    write_random(config, path)
+    write_bytes(path / "tokenizer.json", _tokenizer(config.vocab_size).to_str())
 
 
 def _tokenizer(size: int) -> Any:
@@ -108,8 +94,9 @@ def first_token_seconds(path: Path) -> float:
 def _measure(path: str, threads: int, prompt: int, dtype: Any, precision: Any) -> Figures:
     import odyssey as od
     from odyssey.bench.limits import memory_limit
+    from odyssey.tensor import no_grad
 
-    with od.threads.limit(threads), od.no_grad():
+    with od.threads.limit(threads), no_grad():
         model = od.models.from_pretrained(path, dtype=dtype, precision=precision)
         ids = np.random.default_rng(1).integers(0, model.config.vocab_size, (1, prompt + DECODED))
         weights, active = _weights(model)

@@ -122,9 +122,7 @@ def _torch(task: Task, images: Array, labels: Array) -> dict[str, Callable[[], A
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
     if task == "training":
         model, x = model.train().to(**last), x.to(**last)
-        optimizer = torch.optim.SGD(
-            model.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY, fused=True
-        )
+        optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY, fused=True)
 
         def train() -> Any:
             optimizer.zero_grad()

@@ -24,7 +24,9 @@ QUICK_LARGEST = 4 << 20  # elements
 @click.command()
 @click.argument("families", nargs=-1, metavar="[FAMILY]...")
 @click.option(
-    "--table", metavar="NAME", help="Measure goals instead: bridge, foundation, kernels, training, transport."
+    "--table",
+    metavar="NAME",
+    help="Measure goals instead: bridge, foundation, kernels, training, transformers, transport.",
 )
 @click.option("--op", "ops", multiple=True, metavar="NAME", help="Only this operation.")
 @click.option(

@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from odyssey.models.pretrained.weights import DType
+    from odyssey.nn.stored import Precision
 
 __all__ = ["generate"]
 
@@ -49,8 +53,8 @@ def generate(
     seed: int | None,
     stream: bool,
     stop: tuple[str, ...],
-    dtype: str | None,
-    precision: str,
+    dtype: DType | None,
+    precision: Precision,
     threads: int | None,
     isa: str | None,
     timings: bool,

@@ -32,11 +32,12 @@ def draw_curve(
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2)
         _lines(left, history, "loss")
-        left.set_yscale("log")
+        left.set_yscale("linear" if history and "train_perplexity" in history[0] else "log")  # nats are a logarithm
         left.set_ylabel("loss")
         if baseline is not None:
             left.axhline(baseline[1], color="#475569", linewidth=0.8, linestyle="--", label=baseline[0])
-        if history and "expert_load" in history[-1]:
+        bars = bool(history) and "expert_load" in history[-1]
+        if bars:
             _bars(right, history[-1]["expert_load"])
         else:
             _scores(right, history)
@@ -45,7 +46,7 @@ def draw_curve(
             axes.set_axisbelow(True)
             axes.spines[["top", "right"]].set_visible(False)
             if history:
-                axes.legend(frameon=False)
+                axes.legend(frameon=False, ncols=2 if bars and axes is right else 1)
         if title:
             figure.suptitle(title, fontsize=11)
         buffer = io.BytesIO()
@@ -95,6 +96,7 @@ def _bars(axes: Any, load: Sequence[Sequence[float]]) -> None:
         places = [expert + (layer - (len(load) - 1) / 2) * width for expert in range(len(parts))]
         shade = 0.35 + 0.65 * (layer + 1) / len(load)
         axes.bar(places, parts, width, color="#c2410c", alpha=shade, label=f"layer {layer}")
+    axes.set_ylim(0, 1.3 * max(max(parts) for parts in load))  # room for the legend
     axes.axhline(1 / len(load[0]), color="#475569", linewidth=0.8, linestyle="--", label="even")
     axes.set_xlabel("expert")
     axes.set_ylabel("part of the choices")

@@ -28,7 +28,7 @@ __all__ = ["MoERecipe"]
 
 BETAS = (0.9, 0.95)
 CLIP = 1.0
-WARMUP = 0.05  # of all steps
+WARMUP = 0.1  # of all steps
 
 
 class Preset(NamedTuple):
@@ -42,7 +42,7 @@ class Preset(NamedTuple):
 
 
 PRESETS = {
-    "tiny": Preset(vocabulary=1000, context=128, epochs=16, batch_size=16, lr=3e-3),
+    "tiny": Preset(vocabulary=1000, context=128, epochs=16, batch_size=16, lr=1e-2),
     "small": Preset(vocabulary=4096, context=256, epochs=12, batch_size=16, lr=1e-3),
 }
 
@@ -52,7 +52,7 @@ class MoERecipe(Recipe[TextData]):
     """A mixture-of-experts transformer that learns what comes next in a text.
 
     AdamW with betas 0.9 and 0.95, whose weight decay acts on matrices alone; gradients clipped at 1; the rate rises
-    over the first twentieth of the steps and falls to 0 along a cosine. To the loss comes the balancing loss of the
+    over the first tenth of the steps and falls to 0 along a cosine. To the loss comes the balancing loss of the
     experts, times the model's `balance_weight`, 0.01.
 
     Attributes:

@@ -71,11 +71,11 @@ class Recipe(Generic[D]):
         Raises:
             FileNotFoundError, FormatError: the data is missing or damaged.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: expected a load_data() method, found none; define it")
 
     def trainer(self, data: D) -> Trainer:
         """A Trainer at the very beginning, of a recipe that is settled."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: expected a trainer() method, found none; define it")
 
     def arguments(self, model: Any) -> dict[str, Any]:
         """What the model was made with, for the run's configuration."""
@@ -91,15 +91,15 @@ class Recipe(Generic[D]):
 
     def introduced(self, data: D) -> str:
         """How much data there is, in a line."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: expected a introduced() method, found none; define it")
 
     def summarised(self, trainer: Trainer, data: D) -> Iterator[tuple[str, str]]:
         """What came of the run: names of a word or two, and a line each."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: expected a summarised() method, found none; define it")
 
     def seen(self, data: D) -> int:
         """How many of what the task counts an epoch has."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: expected a seen() method, found none; define it")
 
 
 def start(recipe: R, folder: RunFolder) -> tuple[Trainer, Any, R]:

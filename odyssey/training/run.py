@@ -110,7 +110,7 @@ class RunFolder:
             config = self._read_config()
             if config["format"] != _FORMAT or config["model"]["name"] not in models:
                 raise KeyError(f"format {config['format']}, model {config['model']['name']}")
-            config["model"]["arguments"], config["data"]["fingerprint"], config["training"]
+            config["model"]["arguments"], dict(config["data"]), config["training"]
         except (IndexError, KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"{self.config_path}: expected the configuration of a run of {' or '.join(models)}, found it damaged "

@@ -2,10 +2,13 @@
 
 import pytest
 
+from odyssey.bench import minilm, mixtral
 from odyssey.bench.race import Rules
-from odyssey.bench.tables import TABLES, Request, bridge, crossing_costs, crossing_hybrid
+from odyssey.bench.tables import TABLES, Request, bridge, crossing_costs, crossing_hybrid, sentences
 
 FAST = Request(rules=Rules(sample_seconds=0, min_rounds=2, max_rounds=2), quick=True)
+MIXTRAL = {"vocab_size": 128, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
+MINILM = {"vocab_size": 1100, "hidden_size": 24, "num_hidden_layers": 1, "intermediate_size": 24}
 
 
 @pytest.fixture
@@ -17,9 +20,17 @@ def small(monkeypatch, brisk):
     monkeypatch.setattr("odyssey.bench.tables.resnet.peak_bytes", lambda who, batch, threads: 1 << 20)
     monkeypatch.setattr("odyssey.bench.tables.crossing_hybrid.QUICK_EPOCHS", 2)
     monkeypatch.setattr(bridge, "PARTS", (crossing_hybrid.sections, crossing_costs.sections))
+    for settings, fewer in ((mixtral.SETTINGS, MIXTRAL), (minilm.SETTINGS, MINILM)):
+        for name, value in fewer.items():
+            monkeypatch.setitem(settings, name, value)
+    monkeypatch.setattr(mixtral, "PROMPT", 8)
+    monkeypatch.setattr(mixtral, "LENGTH", 8)
+    monkeypatch.setattr(sentences, "ROUNDS", 2)
+    monkeypatch.setattr(sentences, "STARTS", 1)
+    monkeypatch.setattr("odyssey.bench.minilm.model_folder", lambda: None)
 
 
-@pytest.mark.parametrize("table", ["bridge", "foundation", "transport", "training"])
+@pytest.mark.parametrize("table", ["bridge", "foundation", "transport", "training", "transformers"])
 def test_every_line_has_a_figure_or_says_why_it_has_none(table, small):
     sections = list(TABLES[table](FAST))
     lines = [(section.title, line) for section in sections for line in section.lines]

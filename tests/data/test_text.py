@@ -228,3 +228,11 @@ def test_it_is_kneser_ney_by_hand():
     assert model.probability((0,), 2) == pytest.approx((1 - 0.5) / 3 + 2 * 0.5 / 3 * unigram[2])
     assert model.probability((2,), 0) == pytest.approx(unigram[0])
     assert model.loss(np.array([0, 1])) == pytest.approx(-math.log(model.probability((0,), 1)))
+
+
+def test_the_parts_are_listed_before_they_are_loaded_and_others_are_not_there():
+    from odyssey.data import text
+
+    assert set(text.__all__) <= set(dir(text))
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        _ = text.no_such_thing

@@ -200,3 +200,12 @@ def test_the_default_presets_fit_their_models():
         trainer = settings.trainer(TextData("few", Tokenizer(), tokens, tokens[:600]))
         assert trainer.model.config.context >= moe.PRESETS[preset].context
         assert trainer.model.config.stop_tokens == (0,)
+
+
+@pytest.mark.parametrize("method", ["load_data", "trainer", "introduced", "summarised", "seen"])
+def test_what_a_recipe_lacks_is_named(method):
+    from odyssey.training.recipe import Recipe
+
+    arguments = {"load_data": (), "summarised": (None, None)}.get(method, (None,))
+    with pytest.raises(NotImplementedError, match=rf"Recipe: expected a {method}\(\) method"):
+        getattr(Recipe(), method)(*arguments)

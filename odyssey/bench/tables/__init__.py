@@ -100,6 +100,12 @@ def _training(request: Request) -> Iterator[Section]:
     return training(request)
 
 
+def _transformers(request: Request) -> Iterator[Section]:
+    from odyssey.bench.tables.transformers import transformers
+
+    return transformers(request)
+
+
 def _transport(request: Request) -> Iterator[Section]:
     from odyssey.bench.tables.transport import transport
 
@@ -111,5 +117,6 @@ TABLES: dict[str, Callable[[Request], Iterator[Section]]] = {
     "foundation": _foundation,
     "kernels": _kernels,
     "training": _training,
+    "transformers": _transformers,
     "transport": _transport,
 }

@@ -16,7 +16,11 @@ from odyssey.bench.tables import Line, Request, Section, judged, open_line
 __all__ = ["missing", "sections"]
 
 GOALS: dict[Task, float] = {"prefill": 3.0, "decode": 4.0, "training": 3.0}
-WHAT = {"prefill": "prompt of 256 tokens", "decode": "8 tokens, one by one", "training": "training step, 4 x 128 tokens"}
+WHAT = {
+    "prefill": "prompt of 256 tokens",
+    "decode": "8 tokens, one by one",
+    "training": "training step, 4 x 128 tokens",
+}
 ROUNDS = 5  # each takes seconds
 
 

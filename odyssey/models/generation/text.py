@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from odyssey.models.generation.generate import ENDED, Generates, generate
+from odyssey.models.generation.tokens import ENDED, Generates, generate
 
 __all__ = ["generate_text"]
 

@@ -40,10 +40,10 @@ class Loading:
     Args:
         dtype: what matrices are stored as; None for what the file has. Of "float32" (or of a file's float32) they are
             Parameters and can be trained; narrower ones are `StoredWeight`s. Vectors are float32 always.
-        precision: of products with stored weights: "exact", or "native" for bfloat16.
+        precision: of products with stored weights: "exact", or "native" for bfloat16 and int8.
 
     Raises:
-        ValueError: another dtype or precision, or "native" for something else than bfloat16.
+        ValueError: another dtype or precision, or "native" for something else than bfloat16 and int8.
     """
 
     dtype: DType | None = None
@@ -54,8 +54,8 @@ class Loading:
             raise ValueError(f"dtype: expected None or one of {', '.join(map(repr, DTYPES))}, found {self.dtype!r}")
         if self.precision not in ("exact", "native"):
             raise ValueError(f"precision: expected 'exact' or 'native', found {self.precision!r}")
-        if self.precision == "native" and self.dtype not in (None, "bfloat16"):
-            raise ValueError(f"precision='native': expected dtype='bfloat16', found {self.dtype!r}")
+        if self.precision == "native" and self.dtype not in (None, "bfloat16", "int8"):
+            raise ValueError(f"precision='native': expected dtype='bfloat16' or 'int8', found {self.dtype!r}")
 
 
 def fill(
@@ -194,7 +194,7 @@ def _held(
     if len(shape) < 2 or dtype in ("float32", "float64"):
         wide = np.stack([_wide(one) for one in source]) if isinstance(source, list) else _wide(source)
         return Parameter(wide)
-    precision: Precision = "exact" if dtype != "bfloat16" else loading.precision
+    precision: Precision = loading.precision if dtype in ("bfloat16", "int8") else "exact"
     if isinstance(source, list):
         return StoredWeight([_narrow(one, dtype) for one in source], precision)
     if dtype == "int8" and len(shape) == 3:

@@ -20,11 +20,12 @@ size_of = magnitudes.size_of
 
 
 class Choice(NamedTuple):
-    """A size for moe_route: tokens, experts, and how many of them a token has."""
+    """A size for moe_route: tokens, experts, how many of them a token has, and whether two have equal logits."""
 
     tokens: int
     experts: int
     k: int
+    ties: bool = False
 
 
 class Tokens(NamedTuple):
@@ -38,6 +39,7 @@ class Tokens(NamedTuple):
 
 CHOICES = (
     *(Choice(5, experts, min(experts, 2)) for experts in (1, 4, 7, 8, 15, 16, 17, 33, 64)),
+    *(Choice(4, experts, k, ties=True) for experts, k in ((3, 2), (8, 2), (17, 16), (33, 4))),
     Choice(3, 4, 4), Choice(4, 40, 17), Choice(2, 33, 33), Choice(0, 8, 2), Choice(1, 128, 8),
 )  # fmt: skip
 ROUTERS = (Choice(512, 8, 2), Choice(512, 128, 8), Choice(65_536, 64, 8))
@@ -51,9 +53,9 @@ KINDS: Options = ({}, {"renormalize": False})
 
 
 def scores(draw: Draw, size: Choice, **options: Any) -> Call:
-    """moe_route(logits, k), among them equal ones."""
+    """moe_route(logits, k)."""
     logits = draw((size.tokens, size.experts))
-    if size.experts > 2:
+    if size.ties:
         logits[:, -1] = logits[:, 1]
     return call(logits, size.k, **options)
 

@@ -110,7 +110,7 @@ def test_prefetching_changes_nothing(folder):
     [
         ({"dtype": "int4"}, "dtype: expected None or one of 'float32'"),
         ({"precision": "fast"}, "precision: expected 'exact' or 'native'"),
-        ({"precision": "native", "dtype": "int8"}, "expected dtype='bfloat16', found 'int8'"),
+        ({"precision": "native", "dtype": "float16"}, "'bfloat16' or 'int8', found 'float16'"),
         ({"precision": "native"}, "the file has other weights; give dtype='bfloat16' too"),
     ],
 )

@@ -10,8 +10,8 @@ import pytest
 import odyssey as od
 from odyssey.errors import DTypeError, ShapeError
 from odyssey.models.generation import Sampling, generate, generate_text
-from odyssey.models.generation.generate import CHUNK, DEFAULT_COUNT
 from odyssey.models.generation.text import generate_texts
+from odyssey.models.generation.tokens import CHUNK, DEFAULT_COUNT
 
 VOCABULARY = 17
 
