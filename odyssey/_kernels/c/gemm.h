@@ -10,7 +10,8 @@
  * A few rows times a large matrix go another way (gemm_few.h).
  *
  * B is packed only when it is not already readable in rows, or is large enough to be walked many times; A is packed
- * unless it already looks like a panel (a column-major A, or a single row).
+ * unless it already looks like a panel (a column-major A, or a single row). A weight that was packed before and is as wide
+ * as the sums is read in its panels, which are two or four of a tile's side by side.
  */
 
 #ifndef ODY_GEMM_TILES
@@ -234,11 +235,11 @@ static K(gemm_plan) K(plan_gemm)(const ody_gemm *g) {
     p.rows = tiles ? (g->m + tiles - 1) / tiles : 1;
     /* One row, or column-major columns, already is a panel. */
     p.pack_a = !(g->alpha == 1 && (g->m == 1 || (g->a_row == 1 && g->m <= GEMM_MR)));
-    const int packed = g->format != ODY_STRIDED;
+    const int packed = g->format != ODY_STRIDED, in_panels = g->format == ODY_PANELS;
     const int walked_once = g->m <= 2 * GEMM_MR && !packed;
     const size_t b_bytes = g->k * g->n * sizeof(real);
     p.ahead = 0;
-    p.pack_b = packed || g->b_col != 1 || (!walked_once && b_bytes > GEMM_L2);
+    p.pack_b = !in_panels && (packed || g->b_col != 1 || (!walked_once && b_bytes > GEMM_L2));
     if (!p.pack_b && walked_once && b_bytes > GEMM_L2) {
         /* Memory decides. One or two rows of A: walk a few whole rows of B side by side, streams that the prefetchers
          * follow. More: one pass down each strip of B with C in registers, fetching by hand what lies rows ahead. */
@@ -250,6 +251,7 @@ static K(gemm_plan) K(plan_gemm)(const ody_gemm *g) {
         /* Equal blocks rather than a thin last one. */
         size_t blocks = (g->k + p.kc - 1) / p.kc;
         p.kc = blocks ? (g->k + blocks - 1) / blocks : 1;
+        if (in_panels && g->m <= 3 * GEMM_MR) p.ahead = GEMM_AHEAD * K(PANEL); /* few tiles: memory may decide */
         if (packed) p.kc += p.kc % 2; /* packed bfloat16 comes in pairs */
         p.nc = GEMM_L3 / (p.kc * sizeof(real)) / p.width * p.width;
         /* A panel used by one or two tiles is packed right before, while L1 still holds it. */
@@ -267,13 +269,13 @@ static K(gemm_plan) K(plan_gemm)(const ody_gemm *g) {
     p.a_elements = p.pack_a ? K(round_up)(tall * GEMM_MR * p.kc + LANES, 64) : 0;
     p.b_elements = p.pack_b ? K(round_up)(p.nc * p.kc, 64) : 0;
     /* The last columns of a B read in place are copied, so that no tile reads past a row's end. */
-    p.tail_elements = !p.pack_b && g->n % p.width ? K(round_up)(p.width * p.kc, 64) : 0;
+    p.tail_elements = !p.pack_b && !in_panels && g->n % p.width ? K(round_up)(p.width * p.kc, 64) : 0;
     return p;
 }
 
 static size_t K(gemm_workspace)(const ody_gemm *g) {
     if (K(lies)(g)) return K(lying_workspace)(g);
-    if (g->format != ODY_STRIDED && g->m <= PACKED_ROWS) return K(packed_workspace)(g);
+    if (g->format != ODY_STRIDED && g->m <= PACKED_ROWS_FOR(g->format)) return K(packed_workspace)(g);
     if (g->format == ODY_STRIDED && K(few_rows)(g)) return K(few_workspace)(g);
     K(gemm_plan) p = K(plan_gemm)(g);
     return (p.a_elements + p.b_elements + p.tail_elements) * sizeof(real);
@@ -284,7 +286,7 @@ static void K(gemm)(const ody_gemm *g) {
         K(run_lying)(g);
         return;
     }
-    if (g->format != ODY_STRIDED && g->m <= PACKED_ROWS) {
+    if (g->format != ODY_STRIDED && g->m <= PACKED_ROWS_FOR(g->format)) {
         K(packed)(g);
         return;
     }
@@ -304,7 +306,9 @@ static void K(gemm)(const ody_gemm *g) {
             const int first = pc == 0, last = pc + kc >= g->k;
             const real *b_block = b + (ptrdiff_t)pc * g->b_row + (ptrdiff_t)jc * g->b_col;
             const size_t tail_cols = nc % p.width;
-            if (g->format != ODY_STRIDED)
+            if (g->format == ODY_PANELS) /* read where they are */
+                ;
+            else if (g->format != ODY_STRIDED)
                 K(widen)(g, pc, kc, jc, nc, p.width, b_packed);
             else if (p.pack_b)
                 K(pack_b)(b_block, g->b_row, g->b_col, kc, nc, p.width, b_packed);
@@ -324,7 +328,12 @@ static void K(gemm)(const ody_gemm *g) {
                     const real *b_panel = p.pack_b ? b_packed + j * kc : b_block + j;
                     ptrdiff_t b_k = p.pack_b ? (ptrdiff_t)p.width : g->b_row;
                     int vecs = p.vecs;
-                    if (cols < p.width && !p.pack_b) b_panel = tail, b_k = (ptrdiff_t)p.width;
+                    if (g->format == ODY_PANELS) {
+                        b_panel = (const real *)(const void *)K(panel_of)(g, jc + j) + pc * K(PANEL) + (jc + j) % K(PANEL);
+                        b_k = K(PANEL);
+                    } else if (cols < p.width && !p.pack_b) {
+                        b_panel = tail, b_k = (ptrdiff_t)p.width;
+                    }
                     if (cols <= LANES) {
                         vecs = 1;
                         if (b_panel == tail) b_k = LANES;
@@ -340,14 +349,16 @@ static void K(gemm)(const ody_gemm *g) {
                         K(tile_for)((int)rows, vecs)(kc, p.pack_a ? a_packed + tile * GEMM_MR * kc : a_block,
                                                      p.pack_a ? GEMM_MR : g->a_col, b_panel, b_k,
                                                      c_tile, g->c_row, cols, &ends);
+                        if (!last) continue;
+                        /* While the tile is in L1. */
+                        if (g->scale)
+                            for (size_t r = 0; r < rows; r++)
+                                K(scale_row)(g, c_tile + (ptrdiff_t)r * g->c_row, jc + j, cols);
+                        if (g->activation != ODY_IDENTITY && (g->activation != ODY_RELU || g->scale))
+                            for (size_t r = 0; r < rows; r++)
+                                K(activate_row)(c_tile + (ptrdiff_t)r * g->c_row, cols, g->activation);
                     }
                 }
-                if (last && g->scale)
-                    for (size_t i = 0; i < mc; i++)
-                        K(scale_row)(g, c + (ptrdiff_t)(ic + i) * g->c_row + jc, jc, nc);
-                if (last && g->activation != ODY_IDENTITY && (g->activation != ODY_RELU || g->scale))
-                    for (size_t i = 0; i < mc; i++)
-                        K(activate_row)(c + (ptrdiff_t)(ic + i) * g->c_row + jc, nc, g->activation);
             }
         }
     }

@@ -31,6 +31,8 @@ enum {
 enum {
     PACKED_AHEAD = 1024, /* bytes to fetch ahead where one tile takes a panel whole */
 };
+/* Numbers as wide as the sums need no widening: from 17 rows on the tiles of gemm.h read their panels where they are. */
+#define PACKED_ROWS_FOR(format) ((format) == ODY_PANELS ? 16 : PACKED_ROWS)
 #define PACKED_KEY(rows, vecs) ((rows) * 16 + (vecs))
 #endif
 
@@ -220,9 +222,10 @@ static void K(packed)(const ody_gemm *g) {
                 if (g->activation == ODY_RELU) sum = K(relu_vec)(sum);
                 v_store_n((real *)g->c + (ptrdiff_t)r * g->c_row + j + v, sum, lanes);
             }
+        if (g->activation != ODY_IDENTITY && g->activation != ODY_RELU)
+            for (size_t r = 0; r < m; r++)
+                K(activate_row)((real *)g->c + (ptrdiff_t)r * g->c_row + j, columns, g->activation);
     }
-    if (g->activation != ODY_IDENTITY && g->activation != ODY_RELU)
-        for (size_t r = 0; r < m; r++) K(activate_row)((real *)g->c + (ptrdiff_t)r * g->c_row, n, g->activation);
 }
 
 /* A block of rows [i, i + depth) and columns [j, j + n) into panels of (depth, width) for gemm_tile; `width` divides a

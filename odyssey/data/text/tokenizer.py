@@ -38,10 +38,9 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
             "text: expected the package tokenizers, found it missing; install it: pip install 'odyssey[models]'",
             name=error.name,
         ) from error
+    data = file.read_bytes()
     try:
-        tokenizer = Tokenizer.from_buffer(file.read_bytes())
-    except OSError:
-        raise
+        tokenizer = Tokenizer.from_buffer(data)
     except Exception as error:  # the library raises nothing narrower
         raise FormatError(f"{file}: expected a tokenizer, found it damaged ({error}); copy it again") from error
     tokenizer.no_truncation()

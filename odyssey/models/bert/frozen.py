@@ -6,7 +6,7 @@ others there are, so a text has the same bits alone and in any company, and thos
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from odyssey.packing import PackedWeight, pack
 from odyssey.typing import Array
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from odyssey.models.bert.bert import Bert, BertBlock
 
@@ -34,8 +34,8 @@ class _Product(NamedTuple):
     activation: str | None
     precision: Precision
 
-    def __call__(self, x: Array) -> Array:
-        return od.linear(x, self.weight, self.bias, self.activation, None, self.precision)
+    def __call__(self, x: Array, out: Array) -> Array:
+        return od.linear(x, self.weight, self.bias, self.activation, out, self.precision)
 
 
 class _Norm(NamedTuple):
@@ -67,7 +67,7 @@ class Frozen:
     def __init__(self, model: Bert) -> None:
         config = model.config
         self.heads = config.heads
-        self.features = config.features
+        self._hidden = config.hidden
         self._tokens = model.token_embedding
         # Which places and kinds there are is known before the text is: their sum is a table of its own.
         places, kinds = (_table(one) for one in (model.position_embedding, model.type_embedding))
@@ -76,45 +76,52 @@ class Frozen:
         self._blocks = [_block(one) for one in model.blocks]
 
     def run(self, ids: Sequence[Array]) -> tuple[Array, list[int]]:
-        """Each token's vector, (tokens of all texts, features), and where each text's begin.
+        """Each token's vector, (tokens of all texts, features), and where each text's begin, with the end of the last.
 
         Args:
             ids: the tokens of each text; texts of one length that are neighbours go through attention together.
         """
         lengths = [len(one) for one in ids]
-        starts = np.cumsum([0, *lengths])
-        tokens = np.concatenate(ids)
-        places = np.concatenate([self._places[:length] for length in lengths])
-        x = od.add(self._tokens(tokens).data, places, out=places)
-        self._norm(x, x)
-        groups = [(length, sum(1 for _ in same)) for length, same in groupby(lengths)]
-        attended = np.empty_like(x)
+        starts = list(accumulate(lengths, initial=0))
+        one = len(ids) == 1
+        tokens = ids[0] if one else np.concatenate(ids)
+        x = self._places[: lengths[0]].copy() if one else np.concatenate([self._places[:length] for length in lengths])
+        self._norm(od.add(_rows(self._tokens, tokens), x, out=x), x)
+        count, features = x.shape
+        # Every block computes in the same places.
+        joined = np.empty((count, 3 * features), x.dtype)
+        attended, y = np.empty_like(x), np.empty_like(x)
+        inside = np.empty((count, self._hidden), x.dtype)
+        thirds = [joined[:, i * features : (i + 1) * features] for i in range(3)]
+        groups = list(self._groups(lengths, thirds, attended))
         for block in self._blocks:
-            self._attend(block, x, groups, attended)
-            y = block.out(attended)
+            for project, out in zip(block.heads, thirds if len(block.heads) == 3 else [joined], strict=True):
+                project(x, out)
+            for query, key, value, out in groups:
+                od.scaled_dot_product_attention(query, key, value, out=out)
+            block.out(attended, y)
             block.attention_norm(od.add(y, x, out=y), y)
-            inside = block.up(y)
+            block.up(y, inside)
             if block.tanh_gelu:
                 od.gelu(inside, "tanh", out=inside)
-            x = block.down(inside)
+            block.down(inside, x)
             block.norm(od.add(x, y, out=x), x)
-        return x, starts.tolist()
+        return x, starts
 
-    def _attend(self, block: _Block, x: Array, groups: Sequence[tuple[int, int]], out: Array) -> None:
-        """Attention within each text."""
-        if len(block.heads) == 1:
-            joined = block.heads[0](x)
-            parts = [joined[:, i * self.features : (i + 1) * self.features] for i in range(3)]
-        else:
-            parts = [project(x) for project in block.heads]
+    def _groups(self, lengths: Sequence[int], parts: Sequence[Array], out: Array) -> Iterator[list[Array]]:
+        """For neighbours of one length: queries, keys, values and results as (texts, heads, length, depth)."""
         at = 0
-        for length, count in groups:
+        for length, same in groupby(lengths):
+            count = sum(1 for _ in same)
             end = at + length * count
-            query, key, value, result = (
-                one[at:end].reshape(count, length, self.heads, -1).transpose(0, 2, 1, 3) for one in (*parts, out)
-            )
-            od.scaled_dot_product_attention(query, key, value, out=result)
+            yield [part[at:end].reshape(count, length, self.heads, -1).transpose(0, 2, 1, 3) for part in (*parts, out)]
             at = end
+
+
+def _rows(layer: Embedding, tokens: Array) -> Array:
+    """Rows of a table, float32."""
+    weight: Any = layer.weight
+    return weight.rows(tokens) if isinstance(weight, StoredWeight) else od.embedding(weight.data, tokens)
 
 
 def _table(layer: Embedding) -> Array:

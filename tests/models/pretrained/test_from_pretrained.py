@@ -372,6 +372,14 @@ def test_settings_tell_what_they_found():
         Settings({"a": "x" * 500}, "config.json").text("a", of=("b",))
 
 
+def test_models_and_data_are_named_before_they_are_loaded():
+    for package in (od.models, od.data):
+        assert set(package.__all__) <= set(dir(package))
+        with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+            package.nothing  # noqa: B018
+    assert od.data.ArrayDataset.__module__ == "odyssey.data.dataset"
+
+
 def test_the_examples_run():
     for module in (folders, settings, init):
         assert doctest.testmod(module).failed == 0
