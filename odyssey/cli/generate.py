@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +73,9 @@ def generate(
     from odyssey.models.pretrained import from_pretrained
 
     text = sys.stdin.read() if prompt == "-" else prompt
-    # What is wrong with the settings is said before gigabytes are opened.
-    Sampling(temperature, top_k, top_p)
     with ExitStack() as running:
+        running.enter_context(_settings_as_usage())
+        Sampling(temperature, top_k, top_p)  # what is wrong with them is said before gigabytes are opened
         choose_machine(running, threads, isa, False)
         tokenizer = load_tokenizer(folder)
         model = from_pretrained(folder, dtype=dtype, precision=precision)
@@ -111,6 +112,15 @@ def generate(
                 f"the rest in {ended - first:.2f} s",
                 err=True,
             )
+
+
+@contextmanager
+def _settings_as_usage() -> Iterator[None]:
+    """A setting or a prompt that generation refuses is the command's user's affair."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _token(tokenizer: Any, text: str) -> int:
