@@ -1,5 +1,6 @@
 from typing import final
 
 def all_from_blocks(on: bool) -> None: ...
+
 @final
 class Block: ...

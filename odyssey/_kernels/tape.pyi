@@ -20,6 +20,7 @@ def bind(
     view_edge: Callable[[Any, Any], Node],
 ) -> None: ...
 def note_write() -> int: ...
+
 @final
 class Leaf:
     grad: Array | None

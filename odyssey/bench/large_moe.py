@@ -66,10 +66,21 @@ def _tokenizer(size: int) -> Any:
     return tokenizer
 
 
-def measure(path: Path, threads: int, prompt: int, dtype: str, precision: str) -> Figures:
+def measure(path: Path, threads: int, prompt: int, dtype: str, precision: str, packed: bool) -> Figures:
     """The figures of a new process."""
+    layout = "packed" if packed else "rows"
     answer = subprocess.run(
-        [sys.executable, "-m", "odyssey.bench.large_moe", str(path), str(threads), str(prompt), dtype, precision],
+        [
+            sys.executable,
+            "-m",
+            "odyssey.bench.large_moe",
+            str(path),
+            str(threads),
+            str(prompt),
+            dtype,
+            precision,
+            layout,
+        ],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
@@ -91,13 +102,13 @@ def first_token_seconds(path: Path) -> float:
     return taken
 
 
-def _measure(path: str, threads: int, prompt: int, dtype: Any, precision: Any) -> Figures:
+def _measure(path: str, threads: int, prompt: int, dtype: Any, precision: Any, layout: str) -> Figures:
     import odyssey as od
     from odyssey.bench.limits import memory_limit
     from odyssey.tensor import no_grad
 
     with od.threads.limit(threads), no_grad():
-        model = od.models.from_pretrained(path, dtype=dtype, precision=precision)
+        model = od.models.from_pretrained(path, dtype=dtype, precision=precision, packed=layout == "packed")
         ids = np.random.default_rng(1).integers(0, model.config.vocab_size, (1, prompt + DECODED))
         weights, active = _weights(model)
 
@@ -147,5 +158,5 @@ def _peak_resident() -> int:
 
 
 if __name__ == "__main__":
-    _folder, _threads, _prompt, _dtype, _precision = sys.argv[1:]
-    print(json.dumps(asdict(_measure(_folder, int(_threads), int(_prompt), _dtype, _precision))))
+    _folder, _threads, _prompt, *_rest = sys.argv[1:]
+    print(json.dumps(asdict(_measure(_folder, int(_threads), int(_prompt), *_rest))))

@@ -82,7 +82,8 @@ def _odyssey(task: Task, folder: Path, ids: Array) -> Callable[[], Any]:
     from odyssey.optim import AdamW
     from odyssey.tensor import no_grad
 
-    model = from_pretrained(folder, dtype="float32")
+    # Laid out once, as one would who decodes: the bits are the same.
+    model = from_pretrained(folder, dtype="float32", packed=task != "training")
     if task == "training":
         model.train()
         # Weights that are mapped from a file that is soon gone are made the model's own.

@@ -113,7 +113,5 @@ def _images(folder: Path, extensions: tuple[str, ...]) -> list[Path]:
     found = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(place, name) for name in files if name.lower().endswith(extensions) and not name.startswith(".")
-        ]
+        found += [Path(place, name) for name in files if name.lower().endswith(extensions) and not name.startswith(".")]
     return sorted(found, key=lambda path: path.relative_to(folder).parts)

@@ -153,9 +153,7 @@ def load_idx(folder: str | os.PathLike[str], split: str | None = None) -> ImageD
 
 def _choose_split(folder: Path, wanted: str | None) -> str | None:
     """The EMNIST split to read, or None for MNIST's names."""
-    found = {
-        match["split"] for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)) is not None
-    }
+    found = {match["split"] for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)) is not None}
     if wanted is not None:
         if wanted not in _EMNIST:
             raise FormatError(f"split: expected one of {', '.join(_EMNIST)}, found {wanted!r}")

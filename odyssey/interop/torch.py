@@ -261,5 +261,3 @@ def _torch_backward(gradient: Array, node: Node) -> Gradients:
         found.append(None if leaf.grad is None else _array(leaf.grad))
         leaf.grad = None
     return tuple(found) if leaves and len(found) == len(node.inputs) else (None,)
-
-

@@ -140,9 +140,7 @@ class MultiHeadAttention(Module):
         return functional.rotary_embedding(x, tables[0][:length], tables[1][:length])
 
     @staticmethod
-    def _mask(
-        attn_mask: Tensor | Array | None, key_mask: Tensor | Array | None, keys: tuple[int, int]
-    ) -> Array | None:
+    def _mask(attn_mask: Tensor | Array | None, key_mask: Tensor | Array | None, keys: tuple[int, int]) -> Array | None:
         mask = None if attn_mask is None else array(attn_mask)
         if key_mask is None:
             return mask

@@ -269,7 +269,8 @@ class Module:
         ]
         if misshaped:
             raise ShapeError(
-                "load_state_dict: expected " + "; expected ".join(misshaped)
+                "load_state_dict: expected "
+                + "; expected ".join(misshaped)
                 + "; make the model with the sizes it was saved with"
             )
         mistyped = [f"{name} {array.dtype}" for name, array in arrays.items() if array.dtype.kind != "f"]

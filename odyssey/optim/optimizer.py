@@ -118,9 +118,7 @@ class Optimizer:
         The arrays are the optimizer's own, not copies. The settings (lr, momentum ...) are the caller's and not part
         of it. Parameters are counted through all groups.
         """
-        arrays = {
-            f"{i}.{slot}": array for i, state in enumerate(self.state) if state for slot, array in state.items()
-        }
+        arrays = {f"{i}.{slot}": array for i, state in enumerate(self.state) if state for slot, array in state.items()}
         return {"steps": self.steps, **arrays}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -75,7 +75,14 @@ class SGD(Optimizer):
             if entry is None:
                 entry = self._start(i, group)
             ops.sgd_step(
-                p.data, grad, entry["momentum_buffer"], lr, momentum, group["dampening"], decay, group["nesterov"],
-                first
+                p.data,
+                grad,
+                entry["momentum_buffer"],
+                lr,
+                momentum,
+                group["dampening"],
+                decay,
+                group["nesterov"],
+                first,
             )
         self.steps += 1

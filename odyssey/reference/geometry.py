@@ -134,9 +134,7 @@ def pairwise_distance_backward(
     (grad,) = reals(grad=grad)
     x, other = _pairs("pairwise_distance_backward", x, given)
     if grad.shape != (len(x), len(other)):
-        raise ShapeError(
-            explain("pairwise_distance_backward: grad must be (m, k)", describe(grad=grad, x=x, y=other))
-        )
+        raise ShapeError(explain("pairwise_distance_backward: grad must be (m, k)", describe(grad=grad, x=x, y=other)))
     reals(grad=grad, x=x)
     options = _options(metric, c, outside, zero)
     slopes = _SLOPES[metric]

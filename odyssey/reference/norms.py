@@ -86,9 +86,7 @@ def _operands(
         raise ShapeError(explain(f"{op}: x must have at least one axis", describe(x=checked)))
     for name, row in zip(given, rows, strict=True):
         if row.shape != checked.shape[-1:]:
-            raise ShapeError(
-                explain(f"{op}: {name} must be {checked.shape[-1:]}", describe(x=checked, **{name: row}))
-            )
+            raise ShapeError(explain(f"{op}: {name} must be {checked.shape[-1:]}", describe(x=checked, **{name: row})))
     found = dict(zip(given, rows, strict=True))
     one, zero = np.ones((), checked.dtype), np.zeros((), checked.dtype)
     return checked, wide(found.get("weight", one)), wide(found.get("bias", zero))

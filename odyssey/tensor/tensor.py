@@ -110,9 +110,7 @@ class Tensor(TensorBase):
                 + ("one without" if node is None else "the result of an operation")
             )
         if value is not None and (value.shape != self.data.shape or value.dtype != self.data.dtype):
-            raise ShapeError(
-                f"grad: expected {self.data.shape} {self.data.dtype}, found {value.shape} {value.dtype}"
-            )
+            raise ShapeError(f"grad: expected {self.data.shape} {self.data.dtype}, found {value.shape} {value.dtype}")
         node.grad = value
 
     def backward(self, grad: Tensor | Array | None = None, retain_graph: bool = False) -> None:

@@ -396,9 +396,7 @@ def conv_transpose2d_backward_weight(grad: Array, x: Array, weight_shape: Any, *
     if grad.dtype == np.float32 and winograd.pays(grad.shape, tuple(weight_shape), **options):
         padding, groups = winograd.pair(options.get("padding", 0)), options.get("groups", 1)
         return winograd.weight_magnitude(x, grad, padding, groups)
-    return reference.conv_transpose2d_backward_weight(
-        np.abs(wide64(grad)), np.abs(wide64(x)), weight_shape, **options
-    )
+    return reference.conv_transpose2d_backward_weight(np.abs(wide64(grad)), np.abs(wide64(x)), weight_shape, **options)
 
 
 def max_pool2d_backward(grad: Array, *args: Any, **options: Any) -> Array:

@@ -21,10 +21,12 @@ def small(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("dtype", "size"), [("bfloat16", 2.0), ("int8", 1.0)])
-def test_figures_of_a_small_model(dtype, size, small, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "size", "layout"), [("bfloat16", 2.0, "rows"), ("bfloat16", 2.0, "packed"), ("int8", 1.0, "packed")]
+)
+def test_figures_of_a_small_model(dtype, size, layout, small, monkeypatch) -> None:
     monkeypatch.setattr(large_moe, "PROBE_BYTES", 1 << 20)
-    figures = large_moe._measure(str(small), 1, 8, dtype, "exact")
+    figures = large_moe._measure(str(small), 1, 8, dtype, "exact", layout)
     assert figures.prefill > 0
     assert figures.decode > 0
     assert len(figures.of_limit) == large_moe.DECODED - large_moe.WARM
@@ -60,7 +62,7 @@ def enough(tmp_path, monkeypatch):
 
     monkeypatch.setattr(large_moe, "write_checkpoint", write)
     monkeypatch.setattr(llama_cpp, "write_gguf", write)
-    monkeypatch.setattr(large_moe, "measure", lambda path, count, prompt, dtype, precision: FIGURES)
+    monkeypatch.setattr(large_moe, "measure", lambda path, count, prompt, dtype, precision, packed: FIGURES)
     monkeypatch.setattr(large_moe, "first_token_seconds", lambda path: 2.0)
     monkeypatch.setattr(llama_cpp, "rates", lambda path, count, prompt: llama_cpp.Rates(50.0, 5.0))
     return written
@@ -69,12 +71,12 @@ def enough(tmp_path, monkeypatch):
 def test_every_goal_is_a_line_and_files_are_written_once(enough, tmp_path) -> None:
     (section,) = sparse_large.sections(SLOW)
     verdicts = {(line.what, line.setting.rpartition(", ")[2]): line.verdict for line in section.lines}
-    assert verdicts["decoding, bfloat16, exact, of the bandwidth", "1 thread"] == "met"
-    assert verdicts["prompt of 256 tokens, native bfloat16", "2 threads"] == "short"
-    assert verdicts["decoding, int8, native", "2 threads"] == "met"
+    assert verdicts["decoding, bfloat16 mapped, exact, of the bandwidth", "1 thread"] == "met"
+    assert verdicts["prompt of 256 tokens, bfloat16 packed, native", "2 threads"] == "short"
+    assert verdicts["decoding, int8 packed, native", "2 threads"] == "met"
     assert verdicts["command to first token", "all threads"] == "met"
-    assert verdicts["resident memory, bfloat16", ""] == "met"
-    assert len(verdicts) == len(section.lines) == 8 + 2 + 10
+    assert verdicts["resident memory, bfloat16 mapped", ""] == "met"
+    assert len(verdicts) == len(section.lines) == 12 + 2 + 16
     assert sorted(enough) == ["moe_6_9b", "moe_6_9b_bf16.gguf", "moe_6_9b_q8_0.gguf"]
     list(sparse_large.sections(SLOW))
     assert len(enough) == 3
@@ -84,7 +86,7 @@ def test_without_llama_cpp_the_rest_is_measured(enough, monkeypatch) -> None:
     monkeypatch.setattr(sparse_large, "missing", lambda *names: "pip install gguf" if "gguf" in names else None)
     (section,) = sparse_large.sections(SLOW)
     assert section.lines[-1].note == "pip install gguf"
-    assert len(section.lines) == 8 + 2 + 1
+    assert len(section.lines) == 12 + 2 + 1
 
 
 @pytest.mark.parametrize(("name", "value", "words"), [("DISK", 1e18, "GB at"), ("MEMORY", 1e18, "GB of memory, found")])

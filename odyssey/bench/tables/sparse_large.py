@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from odyssey import isa, threads
 from odyssey.bench import large_moe, llama_cpp
@@ -31,8 +32,30 @@ DECODING: dict[str, tuple[float, llama_cpp.Kind, float]] = {
     "bfloat16": (0.80, "bf16", 1.3),
     "int8": (0.75, "q8_0", 1.5),
 }
-PRECISIONS = "exact", "native"
 GOAL_PREFILL, GOAL_START, GOAL_RESIDENT = 2.5, 3.0, 1.05
+
+
+class Way(NamedTuple):
+    """How the weights are held, and multiplied by."""
+
+    dtype: str
+    precision: str
+    packed: bool
+
+    def __str__(self) -> str:
+        return f"{self.dtype} {'packed' if self.packed else 'mapped'}, {self.precision}"
+
+
+MAPPED = Way("bfloat16", "exact", False)
+# int8 weights are rounded when they are loaded, and so always packed.
+WAYS = (
+    MAPPED,
+    Way("bfloat16", "native", False),
+    Way("bfloat16", "exact", True),
+    Way("bfloat16", "native", True),
+    Way("int8", "exact", True),
+    Way("int8", "native", True),
+)
 
 
 def folder() -> Path:
@@ -74,22 +97,21 @@ def _lines(request: Request) -> Iterator[Line]:
         request.progress(f"writing {ours}")
         large_moe.write_checkpoint(ours, config)
     counts = [count for count in (1, 2) if count <= threads.affinity()]
-    ran: dict[tuple[str, str, int], large_moe.Figures] = {}
-    for dtype in DECODING:
-        for precision in PRECISIONS:
-            for count in counts:
-                request.progress(f"{dtype}, {precision}, {_setting(count)}")
-                _read(ours)
-                ran[dtype, precision, count] = large_moe.measure(ours, count, PROMPT, dtype, precision)
+    ran: dict[tuple[Way, int], large_moe.Figures] = {}
+    for way in WAYS:
+        for count in counts:
+            request.progress(f"{way}, {_setting(count)}")
+            _read(ours)
+            ran[way, count] = large_moe.measure(ours, count, PROMPT, way.dtype, way.precision, way.packed)
     request.progress("first token")
     _read(ours)
     starts = Spread.of([large_moe.first_token_seconds(ours) for _ in range(STARTS)])
-    for (dtype, precision, count), found in ran.items():
-        goal, _, _ = DECODING[dtype]
+    for (way, count), found in ran.items():
+        goal, _, _ = DECODING[way.dtype]
         note = f"{found.decode:.2f} tokens/s of {found.bytes_per_token / 1e9:.2f} GB each"
         part = Spread.of(found.of_limit)
         yield judged(
-            f"decoding, {dtype}, {precision}, of the bandwidth",
+            f"decoding, {way}, of the bandwidth",
             _setting(count),
             part,
             goal,
@@ -97,8 +119,8 @@ def _lines(request: Request) -> Iterator[Line]:
             note=note,
         )
     yield judged("command to first token", "all threads", starts, GOAL_START, "s", at_most=True)
-    resident = Spread.of([found.resident for (dtype, _, _), found in ran.items() if dtype == "bfloat16"])
-    yield judged("resident memory, bfloat16", "", resident, GOAL_RESIDENT, "of the weights", at_most=True)
+    resident = Spread.of([found.resident for (way, _), found in ran.items() if way == MAPPED])
+    yield judged("resident memory, bfloat16 mapped", "", resident, GOAL_RESIDENT, "of the weights", at_most=True)
     if why := missing("llama_cpp", "gguf"):
         yield open_line("against llama.cpp", why)
         return
@@ -111,12 +133,13 @@ def _lines(request: Request) -> Iterator[Line]:
             request.progress(f"llama.cpp, {kind}, {_setting(count)}")
             _read(file)
             theirs = llama_cpp.rates(file, count, PROMPT)
-            for precision in PRECISIONS:
-                found = ran[dtype, precision, count]
-                yield _against(f"decoding, {dtype}, {precision}", count, found.decode, theirs.decode, goal, kind)
-            if kind == "bf16":
-                what = "prompt of 256 tokens, native bfloat16"
-                yield _against(what, count, found.prefill, theirs.prefill, GOAL_PREFILL, kind)
+            for way in WAYS:
+                if way.dtype == dtype:
+                    found = ran[way, count]
+                    yield _against(f"decoding, {way}", count, found.decode, theirs.decode, goal, kind)
+                    if way.dtype == "bfloat16" and way.precision == "native":
+                        what = f"prompt of 256 tokens, {way}"
+                        yield _against(what, count, found.prefill, theirs.prefill, GOAL_PREFILL, kind)
 
 
 def _against(what: str, count: int, ours: float, theirs: float, goal: float, kind: str) -> Line:

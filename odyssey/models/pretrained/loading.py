@@ -59,6 +59,7 @@ def from_pretrained(
     precision: Precision = "exact",
     revision: str | None = None,
     prefetch: bool = False,
+    packed: bool = False,
 ) -> Any:
     """The model in a folder, of the class that config.json's `model_type` says, in evaluation mode.
 
@@ -68,9 +69,12 @@ def from_pretrained(
         dtype: what matrices are stored as: "float32", "bfloat16", "float16" or "int8" (a scale for each row); None for
             what the file has. Float32 ones are Parameters and can be trained; narrower ones are `StoredWeight`s.
         precision: "exact" for products whose bits do not depend on the machine, or "native" for the processor's own
-            products of bfloat16.
+            products of bfloat16 and int8.
         revision: of the hub's: a branch, tag or commit.
         prefetch: read the files ahead in a thread, in the order in which the model's weights stand in them.
+        packed: lay matrices out once for products, as `odyssey.pack` does. That takes as long as copying them and their
+            memory once; decoding, which reads all of them for each token, then does so at the memory's full speed. The
+            bits are the same. They are `StoredWeight`s then, of float32 too, and are not trained.
 
     Weights that need not be converted are the files' memory, mapped, and are read where and when they are used. Float32
     ones may be written to: what is changed is this process's, and the file stays as it is.
@@ -91,7 +95,7 @@ def from_pretrained(
         ...     od.models.from_pretrained(folder).config.features
         8
     """
-    loading = Loading(dtype, precision)
+    loading = Loading(dtype, precision, packed)
     folder = Folder(resolve(path, revision))
     if prefetch:
         from odyssey.models.pretrained.prefetch import prefetch as ahead

@@ -1,4 +1,4 @@
-"""Weights of mapped files, brought into memory before they are asked for."""
+"""Weights of mapped files, brought into memory before they are asked for, and let go of when they are not any more."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import ctypes
 import mmap
 import threading
 from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 
 from odyssey.typing import Array
 
-__all__ = ["prefetch"]
+__all__ = ["let_go", "prefetch"]
 
 PIECE = 16 << 20  # bytes asked for at once: the disk is kept busy, and the order is kept
 WILL_NEED = 3  # MADV_WILLNEED: read the file ahead
+DONT_NEED = 4  # MADV_DONTNEED: out of the process's table; the file is read again if it is asked for
 POPULATE_READ = 22  # MADV_POPULATE_READ (Linux 5.14): and enter the pages into the process's table, once for many
 
 
@@ -33,11 +37,33 @@ def prefetch(arrays: Iterable[Array]) -> threading.Thread:
     return thread
 
 
-def _advise(arrays: list[Array]) -> None:
+def let_go(array: Array) -> None:
+    """Have the process hold a mapped array no longer, of which a copy was made and which nobody has written to.
+
+    Other arrays are left alone: their memory has no file to be read from again.
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray | memoryview):
+        base = base.obj if isinstance(base, memoryview) else base.base
+    madvise = _madvise()
+    first = -(-array.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE
+    length = (array.ctypes.data + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE - first
+    if isinstance(base, mmap.mmap) and array.flags.c_contiguous and madvise is not None and length > 0:
+        madvise(first, length, DONT_NEED)
+
+
+def _madvise() -> Any:
+    """The system's function, or None."""
     madvise = getattr(ctypes.CDLL(None, use_errno=True), "madvise", None)
+    if madvise is not None:
+        madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return madvise
+
+
+def _advise(arrays: list[Array]) -> None:
+    madvise = _madvise()
     if madvise is None:
         return
-    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for array in arrays:  # held until the end, so that the memory stays what it is
         first = array.ctypes.data - array.ctypes.data % mmap.PAGESIZE
         end = array.ctypes.data + array.nbytes

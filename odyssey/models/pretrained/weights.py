@@ -15,6 +15,7 @@ import numpy as np
 
 from odyssey.errors import FormatError
 from odyssey.models.pretrained.folder import Folder
+from odyssey.models.pretrained.prefetch import let_go
 from odyssey.nn.embedding import Embedding
 from odyssey.nn.module import Buffer, Module, Parameter
 from odyssey.nn.stored import Matrix, Precision, StoredWeight, widened
@@ -41,6 +42,8 @@ class Loading:
         dtype: what matrices are stored as; None for what the file has. Of "float32" (or of a file's float32) they are
             Parameters and can be trained; narrower ones are `StoredWeight`s. Vectors are float32 always.
         precision: of products with stored weights: "exact", or "native" for bfloat16 and int8.
+        packed: whether matrices are laid out once for products (`odyssey.pack`), which copies them. All are
+            `StoredWeight`s then. int8 is packed always.
 
     Raises:
         ValueError: another dtype or precision, or "native" for something else than bfloat16 and int8.
@@ -48,6 +51,7 @@ class Loading:
 
     dtype: DType | None = None
     precision: Precision = "exact"
+    packed: bool = False
 
     def __post_init__(self) -> None:
         if self.dtype is not None and self.dtype not in DTYPES:
@@ -100,11 +104,11 @@ def fill(
         source = place.source(names)
         arrays = found[source] if isinstance(source, str) else [found[name] for name in source]
         value = _held(arrays, place.shape, loading, place.table or not kept.isdisjoint(place.names))
-        narrow |= isinstance(value, StoredWeight)
+        narrow |= isinstance(value, StoredWeight) and value.dtype in ("bfloat16", "int8")
         place.put(value)
     if loading.precision == "native" and not narrow:
         raise ValueError(
-            f"{folder.path}: precision='native' multiplies by bfloat16, and the file has other weights; "
+            f"{folder.path}: precision='native' multiplies by bfloat16 or int8, and the file has other weights; "
             "give dtype='bfloat16' too"
         )
 
@@ -189,17 +193,17 @@ def _held(
     """A weight as it is to be held."""
     first = source[0] if isinstance(source, list) else source
     dtype = loading.dtype or first.dtype.name
-    if keep and dtype == "int8":
-        dtype = first.dtype.name
-    if len(shape) < 2 or dtype in ("float32", "float64"):
+    packed = dtype == "int8" or (loading.packed and dtype != "float64")
+    if keep and packed:
+        packed, dtype = False, first.dtype.name if dtype == "int8" else dtype
+    if len(shape) < 2 or (dtype in ("float32", "float64") and not packed):
         wide = np.stack([_wide(one) for one in source]) if isinstance(source, list) else _wide(source)
         return Parameter(wide)
     precision: Precision = loading.precision if dtype in ("bfloat16", "int8") else "exact"
-    if isinstance(source, list):
-        return StoredWeight([_narrow(one, dtype) for one in source], precision)
-    if dtype == "int8" and len(shape) == 3:
-        return StoredWeight([_narrow(one, dtype) for one in source], precision)
-    return StoredWeight(_narrow(source, dtype), precision)
+    narrow = _packed if packed else _narrow
+    if isinstance(source, list) or (packed and len(shape) == 3):
+        return StoredWeight([narrow(one, dtype) for one in source], precision)
+    return StoredWeight(narrow(source, dtype), precision)
 
 
 def _wide(array: Array) -> Array:
@@ -209,9 +213,15 @@ def _wide(array: Array) -> Array:
     return widened(array) if array.dtype.name in ("float16", "bfloat16") else array.astype(np.float32)
 
 
+def _packed(array: Array, dtype: str) -> Matrix:
+    """Laid out for products; of a mapped file no page stays behind in this process."""
+    known = array if array.dtype.name in ("float32", "float16", "bfloat16") else _wide(array)
+    found = pack(known, dtype)
+    let_go(array)
+    return found
+
+
 def _narrow(array: Array, dtype: str) -> Matrix:
-    if dtype == "int8":
-        return pack(_wide(array), "int8")
     return array if array.dtype.name == dtype else _rounded(array, np.dtype(_type(dtype)))
 
 

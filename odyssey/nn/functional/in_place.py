@@ -57,9 +57,7 @@ def divide_(x: Tensor, value: Operand) -> Tensor:
     """x /= value, which broadcasts to x."""
     edge, other, other_edge = _opened("divide_", x, value)
     ops.divide(x.data, other, x.data)
-    return _closed(
-        x, _divide_in_place_backward, edge, other_edge, (other, None if other_edge is None else x.data)
-    )
+    return _closed(x, _divide_in_place_backward, edge, other_edge, (other, None if other_edge is None else x.data))
 
 
 def _divide_in_place_backward(grad: Array, node: Node) -> Gradients:

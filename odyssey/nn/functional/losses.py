@@ -380,9 +380,7 @@ def _difference(name: str, x: TensorLike, target: TensorLike) -> tuple[Array, tu
     return np.asarray(ops.subtract(x_data, target_data)), edges
 
 
-def _of_difference(
-    name: str, losses: Array, slopes: Array, edges: tuple[Edge, Edge], reduction: Reduction
-) -> Tensor:
+def _of_difference(name: str, losses: Array, slopes: Array, edges: tuple[Edge, Edge], reduction: Reduction) -> Tensor:
     """A loss of x - target: the target's slopes are x's, turned round."""
     return _reduced(name, losses, (slopes, None if edges[1] is None else -slopes), edges, reduction)
 
@@ -421,9 +419,7 @@ def _reduced(
     raise ValueError(f"{name}: expected reduction 'none', 'mean' or 'sum', found {reduction!r}")
 
 
-def _recorded(
-    loss: Array, slopes: tuple[Array, Array | None], edges: tuple[Edge, Edge], share: float
-) -> Tensor:
+def _recorded(loss: Array, slopes: tuple[Array, Array | None], edges: tuple[Edge, Edge], share: float) -> Tensor:
     return record(loss, _slopes_backward, edges, (slopes, share))
 
 

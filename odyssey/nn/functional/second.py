@@ -77,9 +77,7 @@ def _unbroadcast(grad: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def _wanted(node: Node, *gradients: Callable[[], Tensor]) -> Tensors:
     """The gradients of the inputs that want one."""
-    return tuple(
-        None if edge is None else gradient() for edge, gradient in zip(node.inputs, gradients, strict=True)
-    )
+    return tuple(None if edge is None else gradient() for edge, gradient in zip(node.inputs, gradients, strict=True))
 
 
 def _slope(of: Callable[[Node], Tensor]) -> Formula:
@@ -106,9 +104,7 @@ def _again(describe: Callable[..., tuple[tuple[Any, ...], Callable[..., Tensor]]
     return formula
 
 
-def _through(
-    f: Callable[..., Tensor], gradient: Tensor, edges: tuple[Edge, ...], arrays: tuple[Any, ...]
-) -> Tensors:
+def _through(f: Callable[..., Tensor], gradient: Tensor, edges: tuple[Edge, ...], arrays: tuple[Any, ...]) -> Tensors:
     """The gradients of f, on the tape, at arrays that came with these edges."""
     # A node of its own before each edge: the walk over the formula ends there, and knows inputs that are one apart.
     points = [
@@ -164,9 +160,7 @@ def _divide(grad: Tensor, node: Node) -> Tensors:
 def _divide_in_place(grad: Tensor, node: Node) -> Tensors:
     b, y = node.saved
     by_x = divide(grad, _input(node, 1, b))
-    return _wanted(
-        node, lambda: by_x, lambda: _unbroadcast(negative(multiply(by_x, _output(node, y))), shape_of(b))
-    )
+    return _wanted(node, lambda: by_x, lambda: _unbroadcast(negative(multiply(by_x, _output(node, y))), shape_of(b)))
 
 
 def _power(grad: Tensor, node: Node) -> Tensors:
@@ -364,9 +358,7 @@ def _matmul(grad: Tensor, node: Node) -> Tensors:
 
 def _dot(grad: Tensor, node: Node) -> Tensors:
     a, b = node.saved
-    return _wanted(
-        node, lambda: multiply(_input(node, 1, b), grad), lambda: multiply(_input(node, 0, a), grad)
-    )
+    return _wanted(node, lambda: multiply(_input(node, 1, b), grad), lambda: multiply(_input(node, 0, a), grad))
 
 
 _ACTIVATION: dict[str, Callable[..., Tensor]] = {"gelu": activations.gelu, "silu": activations.silu}
@@ -416,7 +408,12 @@ def _conv2d(grad: Tensor, node: Node) -> Tensors:
         rest = [
             size - ((out - 1) * s - 2 * p + d * (k - 1) + 1)
             for size, out, s, p, d, k in zip(
-                x_data.shape[2:], grad.shape[2:], _pair(stride), _pair(padding), _pair(dilation), weight_data.shape[2:],
+                x_data.shape[2:],
+                grad.shape[2:],
+                _pair(stride),
+                _pair(padding),
+                _pair(dilation),
+                weight_data.shape[2:],
                 strict=True,
             )
         ]
@@ -696,9 +693,7 @@ FORMULAS: dict[BackwardFunction, Formula] = {
     elementwise._erf_backward: _slope(_erf_slope),
     elementwise._exp_backward: _slope(lambda node: _output(node, node.saved)),
     elementwise._fma_backward: _fma,
-    elementwise._log2_backward: lambda grad, node: (
-        divide(grad, scale(_input(node, 0, node.saved), math.log(2.0))),
-    ),
+    elementwise._log2_backward: lambda grad, node: (divide(grad, scale(_input(node, 0, node.saved), math.log(2.0))),),
     elementwise._log_backward: lambda grad, node: (divide(grad, _input(node, 0, node.saved)),),
     elementwise._maximum_backward: _choice(np.greater),
     elementwise._minimum_backward: _choice(np.less),

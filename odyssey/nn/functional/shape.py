@@ -146,7 +146,9 @@ def is_basic(index: Any) -> bool:
     """Whether NumPy takes the index as slices and integers, which reach no element twice."""
     parts = index if isinstance(index, tuple) else (index,)
     return all(
-        part is None or part is Ellipsis or isinstance(part, (slice, np.integer))
+        part is None
+        or part is Ellipsis
+        or isinstance(part, (slice, np.integer))
         or (isinstance(part, int) and not isinstance(part, bool))
         for part in parts
     )

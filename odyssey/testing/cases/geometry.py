@@ -239,7 +239,6 @@ NOTHING_CANCELS = "Squares of differences add up without cancelling; a root halv
 SLOPES = "A difference, and a multiple of the point: no more cancels than the formula itself takes apart."
 
 
-
 def on_points(count: int, tangents: int, far: float = 0.99) -> Callable[..., Call]:
     """f of `count` points of the ball and then so many vectors; all but the first may be single ones."""
 
@@ -396,7 +395,8 @@ GEOMETRY = [
             backward=lambda ops, g, y, *args, **options: ops.pairwise_distance_backward(g, *args, **options),
             sizes=(Points((3, 4), (2, 4)),),
             inputs=lambda draw, size, metric, **options: call(
-                *(well_inside if metric == "poincare" else anywhere)(draw, size, **options).args, metric=metric,
+                *(well_inside if metric == "poincare" else anywhere)(draw, size, **options).args,
+                metric=metric,
                 **options,
             ),
             options=({"metric": "euclidean"}, {"metric": "poincare", "c": 0.7}, {"metric": "spherical"}),

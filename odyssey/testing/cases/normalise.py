@@ -155,9 +155,7 @@ def _count(x: Array) -> int:
     return int(x.size // max(x.shape[1], 1))
 
 
-def batch_norm(
-    x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, training: bool
-) -> Array:
+def batch_norm(x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, training: bool) -> Array:
     """As layer_norm over a channel; with statistics given |weight| / √(var + eps) · (|x| + |mean|) + |bias|."""
     if training:
         return magnitudes.layer_norm(x, spread(weight, x), spread(bias, x), axes=but_channels(x))
@@ -190,9 +188,7 @@ def running_var(x: Array, mean: Array, var: Array, *_: Any) -> Array:
     return np.asarray(0.9 * np.abs(var) + 0.1 * squares / max(_count(x) - 1, 1))
 
 
-def batch_norm_backward(
-    grad: Array, x: Array, mean: Array, var: Array, weight: Array | None, training: bool
-) -> Array:
+def batch_norm_backward(grad: Array, x: Array, mean: Array, var: Array, weight: Array | None, training: bool) -> Array:
     """As layer_norm_backward over a channel; with statistics given |result|."""
     if training:
         return magnitudes.layer_norm_backward(grad, x, spread(weight, x), axes=but_channels(x))
@@ -293,9 +289,7 @@ NORMALISE = [
             Gamma(
                 lambda grad, x, *_: 3 * elements(x, x.shape[1]) + 20,
                 lambda grad, x, *weight: group_norm_backward(grad, x, x.shape[1], *weight),
-                underflow=lambda grad, x, weight=None: over_groups(
-                    magnitudes.backward_factor, x, x.shape[1], weight
-                ),
+                underflow=lambda grad, x, weight=None: over_groups(magnitudes.backward_factor, x, x.shape[1], weight),
             ),
             Gamma(
                 lambda grad, x, *_: 2 * _count(x) + 12,

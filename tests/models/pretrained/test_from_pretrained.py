@@ -385,3 +385,36 @@ def test_the_examples_run():
         assert doctest.testmod(module).failed == 0
     for function in (od.models.from_pretrained, od.models.Bert):
         doctest.run_docstring_examples(function, {}, optionflags=doctest.FAIL_FAST)
+
+
+@pytest.mark.parametrize("dtype", [None, "float32", "bfloat16", "float16", "int8"])
+def test_weights_laid_out_for_products_have_the_bits_of_those_that_are_mapped(dtype, tmp_path, isa):
+    model = od.models.MoETransformer.tiny(layers=1, generator=np.random.default_rng(0))
+    od.models.save_pretrained(model, tmp_path / "model")
+    ids = np.arange(20)[np.newaxis]
+    mapped = od.models.from_pretrained(tmp_path / "model", dtype=dtype)
+    packed = od.models.from_pretrained(tmp_path / "model", dtype=dtype, packed=True)
+    assert isinstance(packed.layers[0].attention.q_proj.weight.value, od.PackedWeight)
+    assert all(isinstance(one, od.PackedWeight) for one in packed.layers[0].mlp.gate.value)
+    assert packed(ids).data.tobytes() == mapped(ids).data.tobytes()
+
+
+def test_what_is_let_go_of_is_read_again_from_its_file_and_other_memory_is_left_alone(tmp_path):
+    from odyssey.models.pretrained.prefetch import let_go
+
+    model = od.models.MoETransformer.tiny(layers=1, generator=np.random.default_rng(0))
+    od.models.save_pretrained(model, tmp_path / "model")
+    for array in Folder(tmp_path / "model").tensors.values():
+        before = array.tobytes()
+        let_go(array)
+        assert array.tobytes() == before
+    own = np.arange(100_000.0)
+    let_go(own)
+    assert own[-1] == 99_999
+
+
+def test_native_products_need_weights_that_they_multiply(tmp_path):
+    model = od.models.MoETransformer.tiny(layers=1)
+    od.models.save_pretrained(model, tmp_path / "model")
+    with pytest.raises(ValueError, match="bfloat16 or int8"):
+        od.models.from_pretrained(tmp_path / "model", precision="native", packed=True)
