@@ -64,23 +64,27 @@ def generate(
 ) -> None:
     """Write what follows PROMPT by the model in DIR.
 
-    DIR is a folder as Hugging Face has it, with config.json, model.safetensors and tokenizer.json: a decoder of
-    odyssey's own, of Mixtral, OLMoE, Qwen3-MoE, or Llama's kind. PROMPT may be - for what stands on stdin. Without
-    --temperature, --top-k and --top-p the likeliest token follows.
+    DIR is a folder as Hugging Face has it, with config.json, model.safetensors and tokenizer.json, or a name on the
+    hub, org/name: a decoder of odyssey's own, of Mixtral, OLMoE, Qwen3-MoE, or Llama's kind. PROMPT may be - for what
+    stands on stdin. Without --temperature, --top-k and --top-p the likeliest token follows.
     """
     began = perf_counter()
     from odyssey.cli.train import choose_machine
     from odyssey.data.text.tokenizer import load_tokenizer
     from odyssey.models.generation import Sampling, generate_text
     from odyssey.models.pretrained import from_pretrained
+    from odyssey.models.pretrained.folder import Folder
+    from odyssey.models.pretrained.hub import resolve
 
     text = sys.stdin.read() if prompt == "-" else prompt
     with ExitStack() as running:
         running.enter_context(_settings_as_usage())
         Sampling(temperature, top_k, top_p)  # what is wrong with them is said before gigabytes are opened
         choose_machine(running, threads, isa, False)
-        tokenizer = load_tokenizer(folder)
-        model = from_pretrained(folder, dtype=dtype, precision=precision, packed=packed)
+        path = resolve(folder)
+        Folder(path)  # a folder that is none is said before its tokenizer is missed
+        tokenizer = load_tokenizer(path)
+        model = from_pretrained(path, dtype=dtype, precision=precision, packed=packed)
         if not hasattr(model, "new_cache"):
             raise click.BadParameter(
                 f"expected a decoder, found a {type(model).__name__}, which does not write text; "
