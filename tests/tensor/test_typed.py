@@ -41,7 +41,7 @@ def called(op, call, out=None):
 
 def test_every_forward_of_these_families_is_a_method():
     forwards = {op for op, case in CASES.items() if case.family in FAMILIES and not op.endswith("_backward")}
-    assert forwards - set(OPS) == {"axpy"}
+    assert forwards - set(OPS) == {"axpy", "swiglu"}  # of several arrays, none of which is the one it belongs to
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "strided"])
