@@ -10,8 +10,9 @@ generate, generate_text, Sampling    what a decoder goes on with
 Each is loaded when it is first asked for: who embeds text needs no network of images.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from odyssey.lazy import lazy
 
 if TYPE_CHECKING:
     from odyssey.models.bert import Bert, BertConfig
@@ -65,13 +66,4 @@ _NAMES = {
     "save_resnet18": "odyssey.models.resnet18_names",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_NAMES[name]), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_NAMES])
+__getattr__, __dir__ = lazy(globals(), _NAMES)

@@ -3,8 +3,9 @@
 Each is loaded when it is first asked for: who embeds a sentence trains no tokenizer.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from odyssey.lazy import lazy
 
 if TYPE_CHECKING:
     from odyssey.data.text.bpe import END_OF_TEXT, encode_documents, train_bpe
@@ -50,13 +51,4 @@ _NAMES = {
     "train_bpe": "odyssey.data.text.bpe",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _NAMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_NAMES[name]), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_NAMES])
+__getattr__, __dir__ = lazy(globals(), _NAMES)
