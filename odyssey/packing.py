@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from odyssey.errors import DTypeError, ShapeError, describe, explain
+from odyssey.memory_pool import aligned_empty
 from odyssey.typing import Array, ArrayLike
 
-__all__ = ["PackedWeight", "pack"]
+__all__ = ["PackedWeight", "pack", "pack_side_by_side"]
 
 FORMATS: Final = ("float32", "float64", "bfloat16", "float16", "int8")
 PANEL_BYTES = 256  # of float32 or float64: kernels.h's ODY_PANEL_BYTES
+LINE = 64  # bytes, of a cache line and of the longest vector
+HUGE_PAGE = 2 << 20
+LARGE = 16 * HUGE_PAGE  # from here on what stands behind the last of an array's huge pages is little
+
+_Allocate: TypeAlias = Callable[[tuple[int, ...], Any], Array]
 
 
 class PackedWeight:
@@ -102,6 +109,29 @@ def pack(weight: ArrayLike, dtype: str | None = None) -> PackedWeight:
     >>> od.linear(np.float32([1, 10]), w)
     array([ 21., -37.], dtype=float32)
     """
+    return _pack(weight, dtype, _empty)
+
+
+def pack_side_by_side(weights: Iterable[ArrayLike], count: int, dtype: str | None = None) -> Iterator[PackedWeight]:
+    """What `pack` makes of each, one after another, in one block of memory.
+
+    A matrix of an expert is a few megabytes, of which huge pages would hold the inner part only; of a block of all of
+    a layer's experts they hold everything. Reading weights at the memory's speed asks for that: with small pages a
+    look-up of one interrupts every 4 KiB.
+
+    Args:
+        weights: of one shape, each as `pack` takes it.
+        count: how many there are.
+        dtype: as for `pack`.
+
+    Returns:
+        An iterator; what was packed may be let go of before the next one is asked for.
+    """
+    empty = _Block(count).empty
+    return (_pack(weight, dtype, empty) for weight in weights)
+
+
+def _pack(weight: ArrayLike, dtype: str | None, empty: _Allocate) -> PackedWeight:
     array, name = _weights(weight)
     chosen = name if dtype is None else dtype
     if chosen not in FORMATS:
@@ -115,14 +145,14 @@ def pack(weight: ArrayLike, dtype: str | None = None) -> PackedWeight:
         raise ShapeError(explain("pack: weight must be (out, in)", describe(weight=array)))
     shape = (int(array.shape[0]), int(array.shape[1]))
     if chosen == "bfloat16":
-        return PackedWeight(shape, chosen, _filled(array, name, (-(-shape[1] // 2), 64, 2), np.uint16))
+        return PackedWeight(shape, chosen, _filled(array, name, (-(-shape[1] // 2), 64, 2), np.uint16, empty))
     if chosen == "int8":
         scale = np.zeros(shape[0], np.float32)
-        return PackedWeight(shape, chosen, _filled(array, name, (shape[1], 64), np.int8, scale), scale)
+        return PackedWeight(shape, chosen, _filled(array, name, (shape[1], 64), np.int8, empty, scale), scale)
     wide = array if name == chosen else _to_float32(array, name)
     width = PANEL_BYTES // (8 if chosen == "float64" else 4)
     with np.errstate(over="ignore"):
-        return PackedWeight(shape, chosen, _panels(wide.astype(chosen, copy=False), width))
+        return PackedWeight(shape, chosen, _panels(wide.astype(chosen, copy=False), width, empty))
 
 
 def _weights(weight: Any) -> tuple[Array, str]:
@@ -144,14 +174,16 @@ def _to_float32(array: Array, name: str) -> Array:
     return array.astype(np.float32, copy=False)
 
 
-def _filled(array: Array, name: str, panel: tuple[int, ...], kind: Any, scale: Array | None = None) -> Array:
+def _filled(
+    array: Array, name: str, panel: tuple[int, ...], kind: Any, empty: _Allocate, scale: Array | None = None
+) -> Array:
     """Panels of rounded numbers. Rows whose numbers are adjacent are read where they lie, and none is widened whole."""
     from odyssey._kernels.packing import fill  # here, because the kernels' modules know PackedWeight
 
     rows = array if name == "float32" else array.view(np.uint16)
     if not rows.flags.aligned or (rows.strides[1] != rows.itemsize and rows.shape[1] > 1):
         rows = np.array(rows, order="C")
-    panels = _empty((-(-rows.shape[0] // 64), *panel), kind)
+    panels = empty((-(-rows.shape[0] // 64), *panel), kind)
     bad = fill(rows, name, panels, scale)
     if scale is not None and bad < len(rows):
         raise ValueError(f"pack: int8 needs finite weights; row {bad} holds NaN or infinity")
@@ -159,27 +191,42 @@ def _filled(array: Array, name: str, panel: tuple[int, ...], kind: Any, scale: A
     return panels
 
 
-def _panels(array: Array, width: int) -> Array:
+def _panels(array: Array, width: int, empty: _Allocate) -> Array:
     """(out, in) to (panels, in, width), outputs side by side, the last panel filled up with zeros."""
     outputs, inputs = array.shape
     count = -(-outputs // width)
     padded = np.zeros((count * width, inputs), array.dtype)
     padded[:outputs] = array
-    return _aligned(padded.reshape(count, width, inputs).transpose(0, 2, 1))
-
-
-def _aligned(array: Array) -> Array:
-    """A read-only C-ordered copy that begins at a multiple of 64 bytes."""
-    result = _empty(array.shape, array.dtype)
-    result[...] = array
+    result = empty((count, inputs, width), array.dtype)
+    result[...] = padded.reshape(count, width, inputs).transpose(0, 2, 1)
     result.flags.writeable = False
     return result
 
 
 def _empty(shape: tuple[int, ...], dtype: Any) -> Array:
-    """An array that begins at a multiple of 64 bytes, so that no vector spans two cache lines."""
-    count = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(count + 64, np.uint8)
-    start = -memory.ctypes.data % 64
-    result: Array = memory[start : start + count].view(dtype).reshape(shape)
-    return result
+    """An array that begins at a multiple of 64 bytes, so that no vector spans two cache lines; a large one at a huge
+    page, which NumPy asks the system for."""
+    return aligned_empty(shape, dtype, HUGE_PAGE if _bytes(shape, dtype) >= LARGE else LINE)
+
+
+class _Block:
+    """Memory for so many arrays of the first one's size; others get memory of their own."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._memory: Array | None = None
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        size = _bytes(shape, dtype)
+        each = -(-size // LINE) * LINE
+        if self._memory is None:
+            self._memory = _empty((self._left * each,), np.uint8)
+        if len(self._memory) < each:
+            return _empty(shape, dtype)
+        mine, self._memory = self._memory[:size], self._memory[each:]
+        result: Array = mine.view(dtype).reshape(shape)
+        return result
+
+
+def _bytes(shape: tuple[int, ...], dtype: Any) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize

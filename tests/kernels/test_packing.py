@@ -5,6 +5,7 @@ import pytest
 
 import odyssey as od
 from odyssey.errors import DTypeError, ShapeError
+from odyssey.packing import pack_side_by_side
 
 RNG = np.random.default_rng(7)
 WEIGHT = RNG.standard_normal((70, 33)).astype(np.float32)
@@ -55,6 +56,27 @@ def test_int8_takes_a_quarter_of_the_memory():
     packed = od.pack(np.ones((128, 256), np.float32), "int8")
     assert packed.nbytes == 128 * 256 + 128 * 4
     assert np.array_equal(packed.unpack(), np.float32(127) * np.float32(1 / 127) * np.ones((128, 256), np.float32))
+
+
+@pytest.mark.parametrize("dtype", STORED)
+def test_packed_side_by_side_they_are_what_they_are_alone(dtype):
+    weights = [WEIGHT, -WEIGHT, 2 * WEIGHT]
+    for count in (3, 2, 4):  # one too few gets memory of its own, one too many stays empty
+        found = list(pack_side_by_side(weights, count, dtype))
+        for one, weight in zip(found, weights, strict=True):
+            alone = od.pack(weight, dtype)
+            assert one.panels.tobytes() == alone.panels.tobytes()
+            assert (one.shape, one.panels.shape) == (alone.shape, alone.panels.shape)
+            assert one.panels.ctypes.data % 64 == 0
+            assert not one.panels.flags.writeable
+        size = -(-found[0].panels.nbytes // 64) * 64
+        assert found[1].panels.ctypes.data - found[0].panels.ctypes.data == size
+
+
+def test_large_blocks_begin_at_a_huge_page():
+    first, _ = pack_side_by_side([np.zeros((64, 1 << 18), np.float16)] * 2, 2)
+    assert first.panels.ctypes.data % (2 << 20) == 0
+    assert od.pack(np.zeros((64, 1 << 18), np.float16)).panels.ctypes.data % (2 << 20) == 0
 
 
 def test_native_products_are_near_the_exact_ones():

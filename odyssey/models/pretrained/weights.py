@@ -19,7 +19,7 @@ from odyssey.models.pretrained.prefetch import let_go
 from odyssey.nn.embedding import Embedding
 from odyssey.nn.module import Buffer, Module, Parameter
 from odyssey.nn.stored import Matrix, Precision, StoredWeight, widened
-from odyssey.packing import PackedWeight, pack
+from odyssey.packing import PackedWeight, pack_side_by_side
 from odyssey.serialization.safetensors import Pending
 from odyssey.typing import Array
 
@@ -200,10 +200,10 @@ def _held(
         wide = np.stack([_wide(one) for one in source]) if isinstance(source, list) else _wide(source)
         return Parameter(wide)
     precision: Precision = loading.precision if dtype in ("bfloat16", "int8") else "exact"
-    narrow = _packed if packed else _narrow
-    if isinstance(source, list) or (packed and len(shape) == 3):
-        return StoredWeight([narrow(one, dtype) for one in source], precision)
-    return StoredWeight(narrow(source, dtype), precision)
+    several = isinstance(source, list) or (packed and len(shape) == 3)
+    matrices = list(source) if several else [source]
+    held = _packed(matrices, dtype) if packed else [_narrow(one, dtype) for one in matrices]
+    return StoredWeight(held if several else held[0], precision)
 
 
 def _wide(array: Array) -> Array:
@@ -213,11 +213,13 @@ def _wide(array: Array) -> Array:
     return widened(array) if array.dtype.name in ("float16", "bfloat16") else array.astype(np.float32)
 
 
-def _packed(array: Array, dtype: str) -> Matrix:
+def _packed(arrays: list[Array], dtype: str) -> list[Matrix]:
     """Laid out for products; of a mapped file no page stays behind in this process."""
-    known = array if array.dtype.name in ("float32", "float16", "bfloat16") else _wide(array)
-    found = pack(known, dtype)
-    let_go(array)
+    known = (one if one.dtype.name in ("float32", "float16", "bfloat16") else _wide(one) for one in arrays)
+    found: list[Matrix] = []
+    for array, packed in zip(arrays, pack_side_by_side(known, len(arrays), dtype), strict=True):
+        found.append(packed)
+        let_go(array)
     return found
 
 
