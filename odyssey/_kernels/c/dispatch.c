@@ -63,13 +63,26 @@ int ody_table_usable(const ody_kernels *table) {
 #endif
 }
 
+#if defined(__x86_64__)
+/* Asked for in every product: a virtual machine leaves its processor for each cpuid, which takes longer than a small product. */
+static int has_native(void) {
+    enum { UNKNOWN, NO, YES };
+    enum { BF16 = 1u << 5, VNNI = 1u << 11 };
+    static int known;
+    int found = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (found == UNKNOWN) {
+        uint32_t a, b, c, d;
+        found = __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & BF16) && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & VNNI)
+                    ? YES : NO;
+        __atomic_store_n(&known, found, __ATOMIC_RELAXED);
+    }
+    return found == YES;
+}
+#endif
+
 const ody_native *ody_native_for(const ody_kernels *table) {
 #if defined(__x86_64__)
-    enum { BF16 = 1u << 5, VNNI = 1u << 11 };
-    uint32_t a, b, c, d;
-    if (table == &ody_kernels_avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & BF16) &&
-        __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & VNNI))
-        return &ody_native_avx512;
+    if (table == &ody_kernels_avx512 && has_native()) return &ody_native_avx512;
 #endif
     (void)table;
     return NULL;

@@ -19,7 +19,7 @@ enum {
     VECS = 4,    /* of a panel */
     DEPTH = 192, /* pairs of k in a block: 48 KiB of a panel, which all rows find in L2; sums are put away seldom */
     PANEL = 64,
-    AHEAD = 2048,         /* bytes of a panel to fetch ahead */
+    AHEAD = 4096,         /* bytes of a panel to fetch ahead */
     X_BYTES = 128 << 10,  /* of x packed, which L2 holds beside the rest */
 };
 #define UNROLL _Pragma("GCC unroll 16")
@@ -52,6 +52,11 @@ ODY_INLINE __m512 pairs_of(const ody_gemm *g, size_t row, size_t k) {
 
 /* rows <= MR rows of x, pairs [pair, pair + depth), into (depth, rows). */
 static void pack_rows(const ody_gemm *g, size_t row, size_t rows, size_t pair, size_t depth, uint32_t *to) {
+    if (rows == 1) { /* pairs of one row stand in their order already */
+        for (size_t d = 0; d < depth; d += 16)
+            v_store_n((float *)(void *)(to + d), pairs_of(g, row, 2 * (pair + d)), depth - d < 16 ? depth - d : 16);
+        return;
+    }
     for (size_t d = 0; d < depth; d += 16) {
         __m512 square[16];
         for (size_t r = 0; r < 16; r++) square[r] = r < rows ? pairs_of(g, row + r, 2 * (pair + d)) : v_zero();
@@ -119,7 +124,7 @@ ODY_INLINE void tile(const int rows, size_t depth, const uint32_t *a, const char
         __m512bh bv[VECS];
         UNROLL for (int v = 0; v < VECS; v++) {
             bv[v] = (__m512bh)_mm512_loadu_si512(b + v * 64);
-            __builtin_prefetch(b + AHEAD + v * 64, 0, 3);
+            __builtin_prefetch(b + AHEAD + v * 64, 0, 2);
         }
         UNROLL for (int r = 0; r < rows; r++) {
             const __m512bh ar = (__m512bh)_mm512_set1_epi32((int)a[r]);
@@ -199,15 +204,16 @@ static void product(const ody_gemm *g) {
 
 enum {
     FEW = 8,
-    LONG = 4096,  /* bytes of a row from which the rows themselves are followed */
-    ALONG = 768,  /* how far */
+    ALONG = 768, /* bytes of a row to fetch ahead, where the rows themselves have to be followed */
 };
 
 static size_t few_workspace(const ody_gemm *g) { return ((g->k + 1) / 2 * g->m + 16) * 4 + 16 * 16 * 4; }
 
 ODY_INLINE void few(const int rows, const ody_gemm *g, const uint32_t *a, float *laid) {
     const size_t n = g->n, pairs = (g->k + 1) / 2;
-    const int along = g->k * 2 >= LONG;
+    /* Rows without gaps are one stretch of memory, fetched in its order while the rows before it are turned; the first ones
+     * are waited for on the way. */
+    const int stretch = g->b_col == (ptrdiff_t)g->k;
     for (size_t j = 0; j < n; j += 16) {
         const size_t lanes = n - j < 16 ? n - j : 16;
         const uint16_t *b = (const uint16_t *)g->b + (ptrdiff_t)j * g->b_col, *next = b + 16 * g->b_col;
@@ -216,8 +222,10 @@ ODY_INLINE void few(const int rows, const ody_gemm *g, const uint32_t *a, float 
         for (size_t pair = 0; pair < pairs; pair += 16) {
             const size_t depth = pairs - pair < 16 ? pairs - pair : 16;
             turn_square(b + 2 * pair, g->b_col, lanes, g->k - 2 * pair, laid);
-            UNROLL for (int l = 0; l < 16; l++)
-                __builtin_prefetch(along ? b + (ptrdiff_t)l * g->b_col + 2 * pair + ALONG / 2 : next + 16 * 2 * pair + l * 32, 0, 2);
+            if (!stretch || j == 0)
+                UNROLL for (int l = 0; l < 16; l++) __builtin_prefetch(b + (ptrdiff_t)l * g->b_col + 2 * pair + ALONG / 2, 0, 2);
+            if (stretch)
+                UNROLL for (int l = 0; l < 16; l++) __builtin_prefetch(next + 16 * 2 * pair + l * 32, 0, 2);
             const uint32_t *x = a + pair * (size_t)rows;
             for (size_t l = 0; l < depth; l++, x += rows) {
                 const __m512bh w = (__m512bh)v_load(laid + l * 16);
@@ -262,7 +270,7 @@ static size_t bf16_workspace(const ody_gemm *g) { return is_few(g) ? few_workspa
 enum {
     STEPS = 32,        /* fours of k that share a scale of x */
     ROWS = 4,          /* of x in a tile: 16 sums, 4 vectors of weights */
-    INT8_AHEAD = 4096, /* bytes of a panel to fetch ahead */
+    INT8_AHEAD = 2048, /* bytes of a panel to fetch ahead */
 };
 
 /* x as integers: (blocks, STEPS, m) fours, their scales (blocks, m), and -128 times their sums (blocks, m). */
@@ -279,13 +287,15 @@ static size_t int8_workspace(const ody_gemm *g) {
 static void round_x(const ody_gemm *g, const integers *x) {
     for (size_t block = 0; block < blocks_of(g); block++)
         for (size_t r = 0; r < g->m; r++) {
-            float near[4 * STEPS] = {0};
+            float copied[4 * STEPS];
             int8_t rounded[4 * STEPS];
             const size_t first = block * 4 * STEPS, exist = g->k - first < 4 * STEPS ? g->k - first : 4 * STEPS;
-            const float *from = (const float *)g->a + (ptrdiff_t)r * g->a_row + (ptrdiff_t)first * g->a_col;
-            if (g->a_col == 1) memcpy(near, from, exist * sizeof *from);
-            else
-                for (size_t i = 0; i < exist; i++) near[i] = from[(ptrdiff_t)i * g->a_col];
+            const float *from = (const float *)g->a + (ptrdiff_t)r * g->a_row + (ptrdiff_t)first * g->a_col, *near = from;
+            if (g->a_col != 1 || exist < 4 * STEPS) {
+                memset(copied, 0, sizeof copied);
+                for (size_t i = 0; i < exist; i++) copied[i] = from[(ptrdiff_t)i * g->a_col];
+                near = copied;
+            }
             __m512 largest = v_zero();
             __mmask16 finite = 0xffff;
             for (size_t i = 0; i < 4 * STEPS; i += 16) {
@@ -294,16 +304,18 @@ static void round_x(const ody_gemm *g, const integers *x) {
                 finite &= _mm512_cmp_ps_mask(size, v_splat(INFINITY), _CMP_LT_OQ);
             }
             const float most = v_reduce_max(largest);
-            int32_t sum = 0;
+            __m512i sum = _mm512_setzero_si512();
             for (size_t i = 0; i < 4 * STEPS; i += 16) {
                 const __m512 part = _mm512_div_ps(v_load(near + i), v_splat(most)); /* within -1 and 1: no overflow */
                 const __m512i whole = _mm512_maskz_cvtps_epi32(most > 0 && finite == 0xffff ? 0xffff : 0,
                                                                _mm512_mul_ps(part, v_splat(127)));
                 _mm_storeu_si128((__m128i *)(void *)(rounded + i), _mm512_cvtepi32_epi8(whole));
-                sum += _mm512_reduce_add_epi32(whole);
+                sum = _mm512_add_epi32(sum, whole);
             }
-            for (size_t s = 0; s < STEPS; s++) memcpy(&x->fours[(block * STEPS + s) * g->m + r], rounded + 4 * s, 4);
-            x->start[block * g->m + r] = -128 * sum;
+            if (g->m == 1) memcpy(&x->fours[block * STEPS], rounded, sizeof rounded);
+            else
+                for (size_t s = 0; s < STEPS; s++) memcpy(&x->fours[(block * STEPS + s) * g->m + r], rounded + 4 * s, 4);
+            x->start[block * g->m + r] = -128 * _mm512_reduce_add_epi32(sum);
             /* NaN and infinity in x are NaN in what it gives. */
             x->scale[block * g->m + r] = finite == 0xffff ? most / 127 : NAN;
         }

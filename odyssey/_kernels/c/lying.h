@@ -18,7 +18,7 @@ enum { LYING_ROWS = 2 };
 #endif
 enum {
     LYING_VECS = 1,
-    LYING_LONG = 4096, /* bytes of a row from which the rows themselves are followed */
+    LYING_LONG = 4096, /* bytes of a row from which the rows themselves are followed, where there are gaps between them */
     LYING_AHEAD = 768, /* how far */
 };
 #endif
@@ -35,8 +35,9 @@ ODY_INLINE void K(lying)(const int rows, const int pairs, const ody_gemm *g, con
     const uint16_t *weights = g->b;
     for (size_t j = 0; j < n; j += LYING_VECS * LANES) {
         const uint16_t *b = weights + (ptrdiff_t)j * g->b_col, *next = b + (ptrdiff_t)(LYING_VECS * LANES) * g->b_col;
-        /* Short rows without gaps are one stretch of memory. */
-        const int along = k * 2 >= LYING_LONG, stretch = !along && g->b_col == (ptrdiff_t)k, more = j + LYING_VECS * LANES < n;
+        /* Rows without gaps are one stretch of memory; the first ones are waited for on the way. */
+        const int stretch = g->b_col == (ptrdiff_t)k, more = j + LYING_VECS * LANES < n;
+        const int along = k * 2 >= LYING_LONG && (!stretch || j == 0);
         vec acc[LYING_ROWS][LYING_VECS];
         UNROLL for (int v = 0; v < LYING_VECS; v++) {
             const size_t lanes = n - j <= (size_t)v * LANES ? 0 : n - j - (size_t)v * LANES < LANES ? n - j - (size_t)v * LANES : LANES;
@@ -53,10 +54,11 @@ ODY_INLINE void K(lying)(const int rows, const int pairs, const ody_gemm *g, con
                 UNROLL for (int l = 0; l < 16; l++) v_store(turned + (l * LYING_VECS + v) * LANES, square[l]);
                 if (along) {
                     UNROLL for (int l = 0; l < 16; l++) __builtin_prefetch(from + (ptrdiff_t)l * g->b_col + LYING_AHEAD / 2, 0, 2);
-                } else if (more && stretch) {
+                }
+                if (more && stretch) {
                     UNROLL for (size_t l = 0; l < step / 2; l++) __builtin_prefetch(next + l * line, 0, 2);
                     next += 16 * step;
-                } else if (more && i % line == 0) {
+                } else if (more && !along && i % line == 0) {
                     UNROLL for (int l = 0; l < 16; l++) __builtin_prefetch(next + (ptrdiff_t)(v * 16 + l) * g->b_col + i, 0, 2);
                 }
             }

@@ -28,9 +28,9 @@ enum {
 #define PACKED_VECS_FOR(rows) ((rows) == 1 ? 4 : 2)
 #define PACKED_TILES(CASE, format) CASE(1, 4, format) CASE(2, 2, format) CASE(3, 2, format)
 #endif
-enum {
-    PACKED_AHEAD = 1024, /* bytes to fetch ahead where one tile takes a panel whole */
-};
+/* Bytes to fetch ahead where one tile takes a panel whole. The machine's prefetchers help a stream that is read as fast as it
+ * arrives; int8, which waits for its widening, has to ask for all of it in time. */
+#define PACKED_AHEAD_FOR(format) ((format) == ODY_INT8 ? 6144 : (format) == ODY_PANELS ? 1024 : 1536)
 /* Numbers as wide as the sums need no widening: from 17 rows on the tiles of gemm.h read their panels where they are. */
 #define PACKED_ROWS_FOR(format) ((format) == ODY_PANELS ? 16 : PACKED_ROWS)
 #define PACKED_KEY(rows, vecs) ((rows) * 16 + (vecs))
@@ -188,7 +188,7 @@ static void K(packed)(const ody_gemm *g) {
         for (size_t i = 0; i < k; i += step) {
             const size_t depth = k - i < step ? k - i : step;
             /* Several passes over this block: each fetches its share of the next one. */
-            const char *block = in_rows ? turned : b + i * row, *fetch = block + PACKED_AHEAD;
+            const char *block = in_rows ? turned : b + i * row, *fetch = block + PACKED_AHEAD_FOR(format);
             const size_t steps = format == ODY_BF16 ? (depth + 1) / 2 : depth;
             const size_t bytes = depth * row;
             size_t fetch_step = steps ? bytes / steps : 0;
