@@ -116,7 +116,7 @@ cdef class Products:
             g.format = narrow_format(b)
             if g.format == ODY_STRIDED:
                 same_type(b, type_num, "grouped_matmul", "b")
-            else:
+            elif type_num != NPY_FLOAT:
                 check_stored(b, (<object> b).dtype.name, type_num, "grouped_matmul")
             if PyArray_NDIM(b) != 2:
                 raise ShapeError(f"grouped_matmul: each group's matrix must be (K, N)\n  b[{i}]: {describe(b)}")

@@ -70,13 +70,24 @@ cdef int run(const char *op, ody_gemm_stack *stack, int type_num, bint natively=
     return 0
 
 
+cdef int bfloat16_type = -1  # the number that NumPy gave the last type of that name; others than NumPy's own are no constants
+
+
 cdef int narrow_format(ndarray weight):
+    global bfloat16_type
+    cdef int number = PyArray_TYPE(weight)
     if PyArray_ITEMSIZE(weight) != 2 or not cnp.PyArray_ISNOTSWAPPED(weight):
         return ODY_STRIDED
-    if PyArray_TYPE(weight) == NPY_FLOAT16:
+    if number == NPY_FLOAT16:
         return ODY_F16_ROWS
-    # bfloat16 is known by its name, whoever made the type.
-    return ODY_BF16_ROWS if (<object> weight).dtype.name == "bfloat16" else ODY_STRIDED
+    if number == bfloat16_type:
+        return ODY_BF16_ROWS
+    # bfloat16 is known by its name, whoever made the type; asking for it takes longer than all else here.
+    if (<object> weight).dtype.name != "bfloat16":
+        return ODY_STRIDED
+    if number >= 256:  # NPY_USERDEF
+        bfloat16_type = number
+    return ODY_BF16_ROWS
 
 
 cdef int packed_format(object weight) except -1:
@@ -332,7 +343,7 @@ def linear(
         format = narrow_format(w)
         if format == ODY_STRIDED:
             same_type(w, type_num, "linear", "weight")
-        else:
+        elif type_num != NPY_FLOAT:
             check_stored(w, (<object> w).dtype.name, type_num, "linear")
         if PyArray_NDIM(w) == 2:
             outputs, inputs = PyArray_DIMS(w)[0], PyArray_DIMS(w)[1]

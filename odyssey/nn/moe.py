@@ -136,11 +136,7 @@ def _uniform(shape: tuple[int, ...], generator: np.random.Generator, dtype: DTyp
 def _by_expert(x: Tensor, weight: Parameter | StoredWeight, offsets: Array) -> Tensor:
     """x[i] @ weight[g].T for the rows i of each group g, whose ends are `offsets`."""
     if isinstance(weight, StoredWeight):
-        value = weight.value
-        if isinstance(value, np.ndarray):
-            return functional.grouped_matmul(x, value.swapaxes(1, 2), offsets, weight.precision)
-        turned = [one.T if isinstance(one, np.ndarray) else one for one in weight.matrices()]
-        return functional.grouped_matmul(x, turned, offsets, weight.precision)
+        return functional.grouped_matmul(x, weight.transposes(), offsets, weight.precision)
     x_data, x_edge = operand(x)
     weight_data, weight_edge = operand(weight)
     y = ops.grouped_matmul(x_data, weight_data.swapaxes(1, 2), offsets)

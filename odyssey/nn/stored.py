@@ -55,7 +55,7 @@ class StoredWeight:
         ['bias']
     """
 
-    __slots__ = ("_matrices", "dtype", "precision", "shape", "value")
+    __slots__ = ("_matrices", "_transposes", "dtype", "precision", "shape", "value")
 
     def __init__(self, value: Matrix | Sequence[Matrix], precision: Precision = "exact") -> None:
         if precision not in ("exact", "native"):
@@ -65,6 +65,7 @@ class StoredWeight:
         self.shape: tuple[int, ...]
         self.dtype: str
         self._matrices: tuple[Matrix, ...]
+        self._transposes: tuple[Matrix, ...] | None = None
         if isinstance(value, (np.ndarray, PackedWeight)):
             self.value = value
             self.dtype = _kind(value)
@@ -106,6 +107,12 @@ class StoredWeight:
     def matrices(self) -> tuple[Matrix, ...]:
         """The matrices (out, in): one, or each expert's."""
         return self._matrices
+
+    def transposes(self) -> tuple[Matrix, ...]:
+        """The matrices as `grouped_matmul` takes them: arrays (in, out), and packed weights, which stand for that."""
+        if self._transposes is None:
+            self._transposes = tuple(one.T if isinstance(one, np.ndarray) else one for one in self._matrices)
+        return self._transposes
 
     def widened(self) -> Array:
         """The numbers that are multiplied by, in float32: a new array of `shape`."""
