@@ -10,20 +10,16 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from odyssey.bench.decoding import DECODED, WARM, pace
 from odyssey.serialization.atomic import write_bytes
 from odyssey.typing import Array
 
 __all__ = ["Figures", "first_token_seconds", "measure", "write_checkpoint"]
-
-DECODED = 24  # tokens, of which the first are not timed
-WARM = 4
-PROBE_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -33,6 +29,7 @@ class Figures:
     Attributes:
         prefill: tokens of the prompt in a second.
         decode: tokens in a second, one after another.
+        read: bytes in a second that memory was read at meanwhile.
         of_limit: for each token decoded, the rate at which its weights were read, as a part of the rate at which
             memory was read in the same round.
         bytes_per_token: of weights that a token sees.
@@ -41,6 +38,7 @@ class Figures:
 
     prefill: float
     decode: float
+    read: float
     of_limit: list[float]
     bytes_per_token: float
     resident: float
@@ -104,7 +102,6 @@ def first_token_seconds(path: Path) -> float:
 
 def _measure(path: str, threads: int, prompt: int, dtype: Any, precision: Any, layout: str) -> Figures:
     import odyssey as od
-    from odyssey.bench.limits import memory_limit
     from odyssey.tensor import no_grad
 
     with od.threads.limit(threads), no_grad():
@@ -121,16 +118,16 @@ def _measure(path: str, threads: int, prompt: int, dtype: Any, precision: Any, l
         for _ in range(3):
             cache = model.new_cache(1, prompt + DECODED)
             prompts.append(run(ids[:, :prompt], cache))
+
+        def decode(step: int) -> float:
+            return run(ids[:, prompt + step : prompt + step + 1], cache)
+
         for step in range(WARM):
-            run(ids[:, prompt + step : prompt + step + 1], cache)
+            decode(step)
         resident = _peak_resident() / weights
-        limit = memory_limit("read", PROBE_BYTES, threads)
-        steps, parts = [], []
-        for step in range(WARM, DECODED):
-            steps.append(run(ids[:, prompt + step : prompt + step + 1], cache))
-            rate = PROBE_BYTES / limit.sample(1)
-            parts.append(active / steps[-1] / rate)
-    return Figures(prompt / min(prompts[1:]), 1 / median(steps), parts, active, resident)
+        paced = pace(decode, range(WARM, DECODED), threads)
+    parts = paced.of_limit(active)
+    return Figures(prompt / min(prompts[1:]), paced.decode, paced.read, parts, active, resident)
 
 
 def _weights(model: Any) -> tuple[int, float]:

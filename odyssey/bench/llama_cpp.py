@@ -10,20 +10,17 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from odyssey.bench.decoding import DECODED, WARM, pace
 from odyssey.typing import Array
 
 __all__ = ["Kind", "Rates", "Shape", "file_bytes", "rates", "write_gguf"]
 
 Kind: TypeAlias = Literal["bf16", "q8_0"]
-
-DECODED = 24  # tokens, of which the first are not timed
-WARM = 4
 
 
 class Shape(NamedTuple):
@@ -42,10 +39,11 @@ class Shape(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Tokens in a second: of a prompt, and one after another."""
+    """Tokens in a second, of a prompt and one after another, and the bytes that memory was read at meanwhile."""
 
     prefill: float
     decode: float
+    read: float
 
 
 def _tensors(shape: Shape) -> list[tuple[str, tuple[int, ...], bool]]:
@@ -160,8 +158,14 @@ def _measure(path: str, threads: int, prompt: int) -> Rates:
     for _ in range(3):
         cpp.llama_memory_clear(cpp.llama_get_memory(context), True)
         prompts.append(run(ids[:prompt]))
-    steps = [run(ids[prompt + i : prompt + i + 1]) for i in range(DECODED)]
-    return Rates(prompt / min(prompts[1:]), 1 / median(steps[WARM:]))
+
+    def decode(step: int) -> float:
+        return run(ids[prompt + step : prompt + step + 1])
+
+    for step in range(WARM):
+        decode(step)
+    paced = pace(decode, range(WARM, DECODED), threads)
+    return Rates(prompt / min(prompts[1:]), paced.decode, paced.read)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 import odyssey as od
-from odyssey.bench import large_moe, llama_cpp
+from odyssey.bench import decoding, large_moe, llama_cpp
 from odyssey.bench.race import Rules
 from odyssey.bench.tables import Request, sparse_large
 
 SLOW = Request(rules=Rules(sample_seconds=0, min_rounds=2, max_rounds=2))
-FIGURES = large_moe.Figures(prefill=100.0, decode=10.0, of_limit=[0.7, 0.9, 0.8], bytes_per_token=3.6e9, resident=1.01)
+FIGURES = large_moe.Figures(
+    prefill=100.0, decode=10.0, read=4e10, of_limit=[0.7, 0.9, 0.8], bytes_per_token=3.6e9, resident=1.01
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +27,11 @@ def small(tmp_path_factory) -> Path:
     ("dtype", "size", "layout"), [("bfloat16", 2.0, "rows"), ("bfloat16", 2.0, "packed"), ("int8", 1.0, "packed")]
 )
 def test_figures_of_a_small_model(dtype, size, layout, small, monkeypatch) -> None:
-    monkeypatch.setattr(large_moe, "PROBE_BYTES", 1 << 20)
+    monkeypatch.setattr(decoding, "PROBE_BYTES", 1 << 20)
     figures = large_moe._measure(str(small), 1, 8, dtype, "exact", layout)
     assert figures.prefill > 0
     assert figures.decode > 0
-    assert len(figures.of_limit) == large_moe.DECODED - large_moe.WARM
+    assert len(figures.of_limit) == decoding.DECODED - decoding.WARM
     config = od.models.MoEConfig.tiny()
     seen = config.layers * (config.top_k * 3 * 64 * 256 + 64 * (64 + 16 + 16 + 64) + 64 * 4) + 64 * 1000
     assert figures.bytes_per_token == pytest.approx(size * seen, rel=0.15)
@@ -64,7 +66,7 @@ def enough(tmp_path, monkeypatch):
     monkeypatch.setattr(llama_cpp, "write_gguf", write)
     monkeypatch.setattr(large_moe, "measure", lambda path, count, prompt, dtype, precision, packed: FIGURES)
     monkeypatch.setattr(large_moe, "first_token_seconds", lambda path: 2.0)
-    monkeypatch.setattr(llama_cpp, "rates", lambda path, count, prompt: llama_cpp.Rates(50.0, 5.0))
+    monkeypatch.setattr(llama_cpp, "rates", lambda path, count, prompt: llama_cpp.Rates(50.0, 5.0, 3e10))
     return written
 
 
@@ -74,6 +76,9 @@ def test_every_goal_is_a_line_and_files_are_written_once(enough, tmp_path) -> No
     assert verdicts["decoding, bfloat16 mapped, exact, of the bandwidth", "1 thread"] == "met"
     assert verdicts["prompt of 256 tokens, bfloat16 packed, native", "2 threads"] == "short"
     assert verdicts["decoding, int8 packed, native", "2 threads"] == "met"
+    line = next(one for one in section.lines if one.what == "decoding, int8 packed, native")
+    assert line.value.median == pytest.approx(10 / 40 * 30 / 5)
+    assert line.note == "odyssey 10.00 tokens/s of 40.0 GB/s, llama.cpp 5.00 tokens/s of 30.0 GB/s"
     assert verdicts["command to first token", "all threads"] == "met"
     assert verdicts["resident memory, bfloat16 mapped", ""] == "met"
     assert len(verdicts) == len(section.lines) == 12 + 2 + 16

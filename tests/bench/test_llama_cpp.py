@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from odyssey.bench import llama_cpp
+from odyssey.bench import decoding, llama_cpp
 
 SHAPE = llama_cpp.Shape(32, 2, 4, 1, 8, 4, 2, 64, 96, 128)
 
@@ -76,10 +76,12 @@ def library(opens=True, refuses=False):
 def test_a_prompt_goes_through_three_times_and_tokens_one_by_one(monkeypatch):
     asked, cpp = library()
     monkeypatch.setattr(llama_cpp, "import_module", lambda name: cpp)
+    monkeypatch.setattr(decoding, "PROBE_BYTES", 1 << 20)
     rates = llama_cpp._measure("model.gguf", 2, 8)
-    assert [len(batch) for batch in asked] == [8] * 3 + [1] * llama_cpp.DECODED
+    assert [len(batch) for batch in asked] == [8] * 3 + [1] * decoding.DECODED
     assert rates.prefill > 0
     assert rates.decode > 0
+    assert rates.read > 0
 
 
 @pytest.mark.parametrize(("broken", "words"), [({"opens": False}, "refuses"), ({"refuses": True}, "refusing them")])
@@ -91,6 +93,6 @@ def test_what_llama_cpp_refuses_is_said(broken, words, monkeypatch):
 
 
 def test_rates_come_from_a_process_of_their_own(monkeypatch):
-    answer = SimpleNamespace(stdout='noise\n{"prefill": 5.0, "decode": 2.0}\n')
+    answer = SimpleNamespace(stdout='noise\n{"prefill": 5.0, "decode": 2.0, "read": 3e10}\n')
     monkeypatch.setattr(llama_cpp.subprocess, "run", lambda *given, **options: answer)
-    assert llama_cpp.rates("model.gguf", 1, 8) == llama_cpp.Rates(5.0, 2.0)
+    assert llama_cpp.rates("model.gguf", 1, 8) == llama_cpp.Rates(5.0, 2.0, 3e10)

@@ -136,15 +136,23 @@ def _lines(request: Request) -> Iterator[Line]:
             for way in WAYS:
                 if way.dtype == dtype:
                     found = ran[way, count]
-                    yield _against(f"decoding, {way}", count, found.decode, theirs.decode, goal, kind)
+                    yield _decoding(way, count, found, theirs, goal, kind)
                     if way.dtype == "bfloat16" and way.precision == "native":
+                        note = f"odyssey {found.prefill:.2f}, llama.cpp {theirs.prefill:.2f} tokens/s"
+                        ratio = Spread.of([found.prefill / theirs.prefill])
                         what = f"prompt of 256 tokens, {way}"
-                        yield _against(what, count, found.prefill, theirs.prefill, GOAL_PREFILL, kind)
+                        yield judged(what, _setting(count), ratio, GOAL_PREFILL, f"x llama.cpp {kind}", note=note)
 
 
-def _against(what: str, count: int, ours: float, theirs: float, goal: float, kind: str) -> Line:
-    note = f"odyssey {ours:.2f}, llama.cpp {theirs:.2f} tokens/s"
-    return judged(what, _setting(count), Spread.of([ours / theirs]), goal, f"x llama.cpp {kind}", note=note)
+def _decoding(way: Way, count: int, ours: large_moe.Figures, theirs: llama_cpp.Rates, goal: float, kind: str) -> Line:
+    """Tokens for each byte that memory gave: the two were not measured in the same minute."""
+    ratio = Spread.of([ours.decode / ours.read * theirs.read / theirs.decode])
+    each = [
+        f"{name} {rates.decode:.2f} tokens/s of {rates.read / 1e9:.1f} GB/s"
+        for name, rates in (("odyssey", ours), ("llama.cpp", theirs))
+    ]
+    unit = f"x llama.cpp {kind}, at one rate of memory"
+    return judged(f"decoding, {way}", _setting(count), ratio, goal, unit, note=", ".join(each))
 
 
 def _shape(config: MoEConfig) -> llama_cpp.Shape:
