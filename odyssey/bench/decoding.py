@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from statistics import median
+from time import sleep
 from typing import NamedTuple
 
 from odyssey.bench.limits import memory_limit
@@ -17,10 +18,11 @@ __all__ = ["DECODED", "WARM", "Pace", "pace"]
 DECODED = 24  # tokens, of which the first are not timed
 WARM = 4
 PROBE_BYTES = 512 << 20
+PAUSE = 0.05  # seconds before memory is looked at: threads of a peer spin on for a while
 
 
 class Pace(NamedTuple):
-    """The seconds of each token, and the bytes that were read in a second right after it."""
+    """The seconds of each token, and the bytes that were read in a second soon after it."""
 
     seconds: list[float]
     rates: list[float]
@@ -52,5 +54,6 @@ def pace(step: Callable[[int], float], steps: Iterable[int], threads: int) -> Pa
     found = Pace([], [])
     for one in steps:
         found.seconds.append(step(one))
+        sleep(PAUSE)
         found.rates.append(PROBE_BYTES / limit.sample(1))
     return found

@@ -114,18 +114,17 @@ static void fetch(const ody_gemm *g, size_t j, size_t pair) {
     }
 }
 
-/* rows x 64 sums go on over `depth` pairs, from one place to another, whose rows are so far apart. */
-ODY_INLINE void tile(const int rows, size_t depth, const uint32_t *a, const char *b, const float *from, ptrdiff_t from_row,
-                     float *to, ptrdiff_t to_row) {
+/* rows x 64 sums go on over `depth` pairs, from one place to another, whose rows are so far apart. With each pair so many lines of
+ * what comes next are fetched into L2. */
+ODY_INLINE void tile(const int rows, const int lines, size_t depth, const uint32_t *a, const char *b, const char *ahead,
+                     const float *from, ptrdiff_t from_row, float *to, ptrdiff_t to_row) {
     __m512 acc[MR][VECS];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < VECS; v++) acc[r][v] = _mm512_loadu_ps(from + r * from_row + v * 16);
-    for (size_t d = 0; d < depth; d++, b += ODY_PANEL_BYTES, a += rows) {
+    for (size_t d = 0; d < depth; d++, b += ODY_PANEL_BYTES, ahead += lines * 64, a += rows) {
         __m512bh bv[VECS];
-        UNROLL for (int v = 0; v < VECS; v++) {
-            bv[v] = (__m512bh)_mm512_loadu_si512(b + v * 64);
-            __builtin_prefetch(b + AHEAD + v * 64, 0, 2);
-        }
+        UNROLL for (int v = 0; v < VECS; v++) bv[v] = (__m512bh)_mm512_loadu_si512(b + v * 64);
+        UNROLL for (int v = 0; v < lines; v++) __builtin_prefetch(ahead + v * 64, 0, 2);
         UNROLL for (int r = 0; r < rows; r++) {
             const __m512bh ar = (__m512bh)_mm512_set1_epi32((int)a[r]);
             UNROLL for (int v = 0; v < VECS; v++) acc[r][v] = _mm512_dpbf16_ps(acc[r][v], ar, bv[v]);
@@ -135,35 +134,43 @@ ODY_INLINE void tile(const int rows, size_t depth, const uint32_t *a, const char
         UNROLL for (int v = 0; v < VECS; v++) _mm512_storeu_ps(to + r * to_row + v * 16, acc[r][v]);
 }
 
-#define TILE(rows)                                                                                                     \
-    static __attribute__((noinline)) void tile_##rows(size_t depth, const uint32_t *a, const char *b, const float *from, \
-                                                      ptrdiff_t from_row, float *to, ptrdiff_t to_row) {               \
-        tile(rows, depth, a, b, from, from_row, to, to_row);                                                           \
+typedef void (*tile_fn)(size_t, const uint32_t *, const char *, const char *, const float *, ptrdiff_t, float *, ptrdiff_t);
+#define TILE(rows, lines)                                                                                              \
+    static __attribute__((noinline)) void tile_##rows##_##lines(size_t depth, const uint32_t *a, const char *b,        \
+                                                                const char *ahead, const float *from,                  \
+                                                                ptrdiff_t from_row, float *to, ptrdiff_t to_row) {     \
+        tile(rows, lines, depth, a, b, ahead, from, from_row, to, to_row);                                             \
     }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-static void (*const tiles[])(size_t, const uint32_t *, const char *, const float *, ptrdiff_t, float *,
-                             ptrdiff_t) = {NULL, tile_1, tile_2, tile_3, tile_4, tile_5};
+#define TILES(lines) TILE(1, lines) TILE(2, lines) TILE(3, lines) TILE(4, lines) TILE(5, lines)
+TILES(0)
+TILES(1)
+TILES(2)
+TILES(4)
+/* By rows, and by the lines that each pass over a block fetches with a pair: all of one pair's, half, a quarter, none. */
+#define ENTRIES(lines) {NULL, tile_1_##lines, tile_2_##lines, tile_3_##lines, tile_4_##lines, tile_5_##lines}
+static const tile_fn tiles[4][MR + 1] = {ENTRIES(4), ENTRIES(2), ENTRIES(1), ENTRIES(0)};
 
 /* All rows of x times one block of a panel. The sums wait in C itself between blocks; those of a last, narrow panel pass
- * through scratch. `start`: what the chains of this panel begin at. */
-static void panel_block(const ody_gemm *g, size_t j, size_t pair, size_t depth, const uint32_t *a, const char *b, float *sums,
-                        const float *start) {
+ * through scratch. `start`: what the chains of this panel begin at. `next`: the block after this one, or itself; NULL where it is not in
+ * memory; several passes fetch a share of it each, a single one what is so far ahead of itself. */
+static void panel_block(const ody_gemm *g, size_t j, size_t pair, size_t depth, const uint32_t *a, const char *b, const char *next,
+                        float *sums, const float *start) {
     const size_t m = g->m, parts = (m + MR - 1) / MR, columns = g->n - j < PANEL ? g->n - j : PANEL;
     for (size_t t = 0; t < parts; t++) {
         const size_t row = m * t / parts, rows = m * (t + 1) / parts - row;
         float *c = (float *)g->c + (ptrdiff_t)row * g->c_row + j;
         const float *from = pair ? c : start;
         const ptrdiff_t from_row = pair ? g->c_row : 0;
+        const size_t share = parts == 1 ? 0 : parts < 4 ? 1 : 2, passes = (size_t)1 << share;
+        const int fetches = next && t < passes;
+        const tile_fn run = tiles[fetches ? share : 3][rows];
+        const char *ahead = !fetches ? b : parts == 1 ? b + AHEAD : next + t * depth * (ODY_PANEL_BYTES / passes);
         if (columns == PANEL) {
-            tiles[rows](depth, a + row * DEPTH, b, from, from_row, c, g->c_row);
+            run(depth, a + row * DEPTH, b, ahead, from, from_row, c, g->c_row);
             continue;
         }
         for (size_t r = 0; r < rows; r++) memcpy(sums + r * PANEL, from + (ptrdiff_t)r * from_row, columns * sizeof *c);
-        tiles[rows](depth, a + row * DEPTH, b, sums, PANEL, sums, PANEL);
+        run(depth, a + row * DEPTH, b, ahead, sums, PANEL, sums, PANEL);
         for (size_t r = 0; r < rows; r++) memcpy(c + (ptrdiff_t)r * g->c_row, sums + r * PANEL, columns * sizeof *c);
     }
 }
@@ -186,14 +193,16 @@ static void product(const ody_gemm *g) {
             for (size_t pair = begin; pair < end || pair == begin; pair += DEPTH) {
                 const size_t depth = end - pair < DEPTH ? end - pair : DEPTH;
                 const char *b = (const char *)g->b + (j * pairs + pair * PANEL) * 4;
+                const char *next = pair + DEPTH < end ? b + DEPTH * PANEL * 4
+                                   : j + PANEL < n    ? (const char *)g->b + ((j + PANEL) * pairs + begin * PANEL) * 4 : b;
                 if (g->format == ODY_BF16_ROWS) {
                     if (pair + DEPTH < end) fetch(g, j, pair + DEPTH);
                     else fetch(g, j + PANEL, begin);
                     turn(g, j, pair, depth, turned);
-                    b = (const char *)turned;
+                    b = (const char *)turned, next = NULL;
                 }
                 if (g->bias && pair == 0) memcpy(start, (const float *)g->bias + j, (n - j < PANEL ? n - j : PANEL) * sizeof *start);
-                panel_block(g, j, pair, depth, a + (pair - begin) / DEPTH * block, b, sums, start);
+                panel_block(g, j, pair, depth, a + (pair - begin) / DEPTH * block, b, next, sums, start);
             }
     }
     if (g->activation != ODY_IDENTITY)

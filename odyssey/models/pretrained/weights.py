@@ -201,7 +201,7 @@ def _held(
         return Parameter(wide)
     precision: Precision = loading.precision if dtype in ("bfloat16", "int8") else "exact"
     several = isinstance(source, list) or (packed and len(shape) == 3)
-    matrices = list(source) if several else [source]
+    matrices: list[Any] = list(source) if several else [source]
     held = _packed(matrices, dtype) if packed else [_narrow(one, dtype) for one in matrices]
     return StoredWeight(held if several else held[0], precision)
 
