@@ -27,7 +27,7 @@
 
 enum {
     MAX_THREADS = 1024,
-    SPINS = 8000,     /* about 150 microseconds: longer than the gap between two kernels of one model */
+    SPINS = 8000,     /* about 200 microseconds: longer than the gap between two kernels of one model */
 };
 
 /* One word tells the state of the current job, so that joining it is one compare-and-swap:
